@@ -1,0 +1,174 @@
+package harness
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Process is a program that a test started. Its output is kept, and shown when the test fails.
+type Process struct {
+	name string
+	cmd  *exec.Cmd
+	log  *log
+	done chan struct{} // closed once the process has ended and its output is complete
+}
+
+// Run starts a program and leaves it running. The test's end ends it, by its process id.
+func Run(t testing.TB, dir string, env []string, name string, args ...string) *Process {
+	t.Helper()
+	p := &Process{name: name, cmd: exec.Command(name, args...), log: &log{}, done: make(chan struct{})}
+	p.cmd.Dir = dir
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	p.cmd.WaitDelay = time.Second // a grandchild that kept the output open must not hold the test
+	if err := start(p.cmd); err != nil {
+		t.Fatalf("start %s: %v", name, err)
+	}
+	go func() {
+		defer close(p.done)
+		_ = p.cmd.Wait() // The exit state says all: see ExitCode.
+	}()
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("output of %s (pid %d, %s):\n%s", p.name, p.PID(), p.state(), p.log.tail(40))
+		}
+	})
+	return p
+}
+
+// PID is the process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Log is everything the process has printed so far.
+func (p *Process) Log() string { return p.log.String() }
+
+// Done is closed once the process has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Alive reports whether the process still runs.
+func (p *Process) Alive() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Kill ends the process as a power cut would: kill -9, then waits for the end. It does nothing to one that has ended.
+func (p *Process) Kill() {
+	if p.Alive() {
+		_ = p.cmd.Process.Kill() // Fails only when it has just ended by itself.
+	}
+	<-p.done
+}
+
+// Signal sends a signal to the process.
+func (p *Process) Signal(t testing.TB, s syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatalf("signal %v to %s: %v", s, p.name, err)
+	}
+}
+
+// Stop asks the process to end (SIGTERM), waits, and returns its exit code.
+func (p *Process) Stop(t testing.TB) int {
+	t.Helper()
+	p.Signal(t, syscall.SIGTERM)
+	return p.Wait(t)
+}
+
+// Wait waits for the process to end by itself and returns its exit code; -1 means that a signal ended it.
+func (p *Process) Wait(t testing.TB) int {
+	t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(Patience):
+		t.Fatalf("%s has not ended within %s", p.name, Patience)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+func (p *Process) state() string {
+	if p.Alive() {
+		return "running"
+	}
+	return p.cmd.ProcessState.String()
+}
+
+// RSS is the memory that the process has resident, in bytes, or false where the system does not tell.
+func (p *Process) RSS() (int64, bool) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+	if err != nil {
+		return 0, false
+	}
+	for line := range strings.Lines(string(status)) {
+		var kib int64
+		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kib); n == 1 {
+			return kib << 10, true
+		}
+	}
+	return 0, false
+}
+
+// starter is where all processes are started from. A child asks to die with its parent, and to the kernel the parent is
+// the thread: so that thread must live as long as the test process does.
+var starter = sync.OnceValue(func() chan func() {
+	work := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for f := range work {
+			f()
+		}
+	}()
+	return work
+})
+
+func start(cmd *exec.Cmd) error {
+	dieWithParent(cmd)
+	err := make(chan error)
+	starter() <- func() { err <- cmd.Start() }
+	return <-err
+}
+
+// log gathers what a process prints. What goes beyond its bound is dropped, and the log says so.
+type log struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+	cut bool
+}
+
+const logMax = 8 << 20
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.buf.Len()+len(p) <= logMax {
+		return l.buf.Write(p)
+	}
+	if !l.cut {
+		l.cut = true
+		l.buf.WriteString("\n(the rest of the output was dropped)\n")
+	}
+	return len(p), nil
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+func (l *log) tail(lines int) string {
+	all := strings.Split(strings.TrimRight(l.String(), "\n"), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
