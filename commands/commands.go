@@ -1,0 +1,175 @@
+// Package commands says what each command means: its name, its arguments, its plan and its reply.
+//
+// [Prepare] turns the arguments that a client sent into a [Plan], which is data: an operation for the log, a function over
+// the state, or a function over the connection's [Session]. A refusal ends there, as a *[resp.Error] with the text that
+// Redis sends. What came of the plan is printed by the plan's own functions, in the RESP version of the connection's
+// writer. No other package knows a command by name, and this one knows neither sockets nor Raft nor the clock.
+//
+// [Table] is everything this server can do. COMMAND, COMMAND DOCS and docs/commands.md are printed from it.
+//
+// # Adding a command
+//
+// One file: a Command variable, its plan function, its reply function (exists.go is a short example). One line in
+// table.go. Tests: a few lines in the transcript beside its family's test.
+//
+// # Who may call it
+//
+// Package server, from any number of goroutines: nothing here is written after start.
+package commands
+
+import "github.com/dtkv/dtkv/resp"
+
+// Command is one entry of the [Table]: how a command is called, what it promises, and the function that plans it.
+type Command struct {
+	Name  string // in lower case, as COMMAND, INFO and error texts print it; a subcommand's is "client|setname"
+	Arity int    // number of arguments including the name(s); -n means n or more
+	Flags Flags
+
+	// First, Last and Step are the positions of the keys (the name is 0; Last counts from the end when negative); all 0 for
+	// none. Prepare checks every key with fsm.CheckKey, in reads as in writes.
+	First, Last, Step int
+	Access            string // what happens to the keys, in COMMAND's words, as "RO access"; "/" parts positions that differ
+
+	Group      string   // as COMMAND DOCS has it
+	Since      string   // Redis version that brought it; for DTKV.* ours
+	Summary    string   // one sentence without a full stop
+	Complexity string   // O(...)
+	Syntax     string   // the arguments, as in "key value [NX | XX] [GET]"; see syntax.go
+	Categories []string // ACL categories that do not follow from the flags, without "@"
+	Differs    string   // how it differs from Redis, in sentences; empty when it does not
+
+	Sub []Command // subcommands, of a container such as CLIENT
+
+	// Plan turns the arguments after the name(s) into a plan. Prepare has checked arity and keys before, and checks a.Err()
+	// and that no argument was left unread after. Nil in a container that cannot do without a subcommand.
+	Plan func(a *resp.Args, s Settings) (Plan, error)
+}
+
+// Flags are what COMMAND tells about a command, and below them a few that it does not.
+type Flags uint32
+
+const (
+	Writes      Flags = 1 << iota // changes keys
+	ReadOnly                      // reads keys
+	DenyOOM                       // may make the data grow
+	Admin                         // administers the server
+	NoScript                      // may not be called by scripts
+	Loading                       // runs while the node is not ready
+	Stale                         // runs on a node that has lost touch with its group
+	SkipSlowlog                   // never in the slow log
+	Fast                          // constant or logarithmic time
+	NoAuth                        // runs before the connection has logged in
+	NoMulti                       // refused inside MULTI
+	AllowBusy                     // runs while a script runs for too long
+
+	Unqueued // runs at once inside MULTI
+	RootKey  // the empty key is allowed: it names the root directory
+	EachKey  // keys are judged one by one when applied, each with its own reply
+)
+
+// Has reports whether all of the flags are set.
+func (f Flags) Has(all Flags) bool { return f&all == all }
+
+// Lookup finds a command by its name in any case. It does not allocate for names of up to 32 bytes, and longer names are
+// not commands.
+func Lookup(name []byte) (*Command, bool) {
+	var folded [32]byte
+	if len(name) > len(folded) {
+		return nil, false
+	}
+	for i, b := range name {
+		if 'A' <= b && b <= 'Z' {
+			b += 'a' - 'A'
+		}
+		folded[i] = b
+	}
+	c, ok := index[string(folded[:len(name)])]
+	return c, ok
+}
+
+// index finds table entries by name. It is never written after start.
+var index = indexTable()
+
+func indexTable() map[string]*Command {
+	m := make(map[string]*Command, len(Table))
+	for i := range Table {
+		m[Table[i].Name] = &Table[i]
+	}
+	return m
+}
+
+// Prepare turns one client's command into a plan: lookup, subcommand, arity, keys, plan. argv[0] is the name. A refusal is
+// a *[resp.Error]; the command is returned with it, or nil when there is none of that name (and subcommand).
+func Prepare(argv [][]byte, s Settings) (*Command, Plan, error) {
+	c, ok := Lookup(argv[0])
+	if !ok {
+		return nil, Plan{}, unknownCommand(argv)
+	}
+	names, container := 1, c
+	if len(c.Sub) > 0 && len(argv) > 1 {
+		if c, ok = container.subcommand(argv[1]); !ok {
+			return nil, Plan{}, unknownSubcommand(container, argv[1])
+		}
+		names = 2
+	}
+	if !c.accepts(len(argv)) {
+		return c, Plan{}, resp.WrongArity(c.Name)
+	}
+	if err := c.checkKeys(argv); err != nil {
+		return c, Plan{}, err
+	}
+	a := resp.NewArgs(argv[names:])
+	plan, err := c.Plan(a, s)
+	switch {
+	case a.Err() != nil: // the first thing wrong, whatever the plan made of it
+		return c, Plan{}, a.Err()
+	case err != nil:
+		return c, Plan{}, err
+	case a.More():
+		return c, Plan{}, resp.ErrSyntax
+	}
+	if d := plan.describe; d != nil {
+		plan.Kind = Local
+		plan.Local = func(w *resp.Writer, _ Session) { d(w, Table, container) }
+	}
+	return c, plan, nil
+}
+
+// subcommand finds a container's entry by the second argument, in any case.
+func (c *Command) subcommand(name []byte) (*Command, bool) {
+	for i := range c.Sub {
+		if equalFold(name, c.Sub[i].Name[len(c.Name)+1:]) {
+			return &c.Sub[i], true
+		}
+	}
+	return nil, false
+}
+
+// equalFold compares what a client sent with a name in lower case.
+func equalFold(sent []byte, lower string) bool {
+	if len(sent) != len(lower) {
+		return false
+	}
+	for i, b := range sent {
+		if 'A' <= b && b <= 'Z' {
+			b += 'a' - 'A'
+		}
+		if b != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// accepts reports whether argc arguments, names included, fit the arity.
+func (c *Command) accepts(argc int) bool {
+	return argc == c.Arity || c.Arity < 0 && argc >= -c.Arity
+}
+
+// lastKey is the position of the last key among argc arguments.
+func (c *Command) lastKey(argc int) int {
+	if c.Last < 0 {
+		return argc + c.Last
+	}
+	return c.Last
+}

@@ -1,0 +1,82 @@
+package commands
+
+import (
+	"github.com/dtkv/dtkv/fsm"
+	"github.com/dtkv/dtkv/resp"
+)
+
+// Settings are the settings of node and connection that a plan may depend on.
+type Settings struct {
+	MaxValue   int   // longest value in bytes; longer ones are refused before the log sees them
+	WallMillis int64 // this node's wall clock, ms since the epoch: what absolute times are measured against
+	Database   int   // the connection's database, for COPY .. DB
+}
+
+// Kind says which road a plan takes. The server's dispatch is a switch over kinds and knows no command by name.
+type Kind uint8
+
+const (
+	Write       Kind = iota + 1 // Op goes through the log; Answer prints the result
+	Read                        // Read runs on a state at least as new as the command
+	Local                       // Local needs neither log nor state
+	Transaction                 // Txn tells the connection's transaction what to do
+)
+
+// Plan is what one command means: data, of few kinds, with the functions that print what came of it.
+//
+// A plan aliases the arguments it was made from. Whoever keeps it beyond the reader's next Fill (a transaction's queue)
+// copies the arguments first and prepares the copy.
+type Plan struct {
+	Kind Kind
+
+	// Write
+	Op    fsm.Op
+	Reply func(w *resp.Writer, r fsm.Result) // prints a result without Err; see Answer
+
+	// Read. Long ones visit any number of nodes: run them on a frozen copy, outside locks.
+	Read func(w *resp.Writer, v fsm.View)
+	Long bool
+
+	// Local. Always prints one reply, except CLIENT REPLY OFF and SKIP, which print none.
+	Local func(w *resp.Writer, s Session)
+
+	// Transaction
+	Txn   TxnAction
+	Watch [][]byte // keys of TxnWatch
+
+	Close bool // close the connection once this reply is written
+
+	// describe answers commands that speak of the table itself. The table cannot mention itself (an initialization
+	// cycle), so Prepare binds it and makes it a Local.
+	describe func(w *resp.Writer, table []Command, container *Command)
+}
+
+// Answer prints what a Write plan's operation did: a refusal, or the command's own reply.
+func (p *Plan) Answer(w *resp.Writer, r fsm.Result) {
+	if r.Err != nil {
+		w.Error(RefusalError(r.Err))
+		return
+	}
+	p.Reply(w, r)
+}
+
+// TxnAction is a step of the connection's transaction. The server owns the queue and the watches:
+//
+//   - TxnMulti opens a queue and answers OK; in an open one: [ErrNestedMulti].
+//   - TxnExec runs the queue as one fsm.Txn; [ErrExecWithoutMulti], [ErrExecAbort] (a queued command was refused), or a null
+//     array when a watched key changed.
+//   - TxnDiscard drops queue and watches and answers OK; [ErrDiscardWithoutMulti].
+//   - TxnWatch remembers the versions of the keys and answers OK; in an open queue: [ErrWatchInMulti].
+//   - TxnUnwatch forgets the watches and answers OK. Unlike the others it is queued, and then answers OK and does nothing.
+//
+// In an open queue, commands with the Unqueued flag run at once, commands with NoMulti are refused with [ErrNotInMulti], and
+// all others are queued and answered with QUEUED.
+type TxnAction uint8
+
+const (
+	TxnMulti TxnAction = iota + 1
+	TxnExec
+	TxnDiscard
+	TxnWatch
+	TxnUnwatch
+)

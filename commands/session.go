@@ -1,0 +1,148 @@
+package commands
+
+import "github.com/dtkv/dtkv/resp"
+
+// Session is what a Local plan may ask of, and tell, the connection it runs for and the node behind it. Package server
+// implements it. The methods neither block nor do I/O, and are called only by the connection's own goroutine.
+//
+// The protocol version is not here: it is the Proto field of the connection's [resp.Writer], which HELLO and RESET set.
+type Session interface {
+	Connection
+	Clients
+	Node
+}
+
+// Connection is the state of the one client that sent the command.
+type Connection interface {
+	// ID is the connection's number, at least 1, never used twice while the node runs.
+	ID() int64
+	// Name is what CLIENT SETNAME gave; empty for none. Names reach SetName checked: no spaces, newlines or binary.
+	Name() string
+	SetName(name string)
+	// SetLibrary records what CLIENT SETINFO declared; attribute is "lib-name" or "lib-ver", the value is checked.
+	SetLibrary(attribute, value string)
+	// Select makes db the connection's database; false when this server has no such database, and then nothing changes.
+	Select(db int) bool
+	// Authenticate logs the connection in; false when user and password do not match, and then nothing changes.
+	Authenticate(user, password string) bool
+	// Authenticated is true when the connection may run commands without the NoAuth flag.
+	Authenticated() bool
+	// SetReply obeys CLIENT REPLY; see [ReplyMode].
+	SetReply(m ReplyMode)
+	SetNoEvict(on bool)
+	SetNoTouch(on bool)
+	// SetReadOnly opts in to (READONLY) or out of (READWRITE) local, possibly stale reads.
+	SetReadOnly(on bool)
+	// Reset drops the transaction, watches, name, database, reply mode, READONLY and login, as a new connection has them.
+	Reset()
+}
+
+// ReplyMode says which replies a client wants to see.
+type ReplyMode uint8
+
+const (
+	ReplyOn   ReplyMode = iota // every reply, from this command on
+	ReplyOff                   // none, from this command on, until ReplyOn
+	ReplySkip                  // not the next command's; nothing changes when replies are off
+)
+
+// Clients is the view of all connections of this node.
+type Clients interface {
+	// Self describes the connection that asks.
+	Self() Client
+	// Clients describes every connection, in the order of their IDs.
+	Clients() []Client
+	// Kill closes a connection and reports whether it was there. The asking one is closed after the reply in hand.
+	Kill(id int64) bool
+}
+
+// Client describes one connection as CLIENT LIST prints it. Sizes are in bytes, times in seconds.
+type Client struct {
+	ID               int64
+	Addr, LocalAddr  string // host:port of either end
+	FD               int    // file descriptor, or -1 when not known
+	Name             string
+	Age, Idle        int64  // since it connected; since its last command
+	Flags            string // N normal, x in MULTI, d watched key changed, P subscriber, r READONLY, b blocked ...; never empty
+	DB               int
+	Sub, PSub, SSub  int // channels, patterns and shard channels subscribed to
+	Multi            int // commands queued, or -1 outside MULTI
+	Watch            int // keys watched
+	QueryBuf         int // received and not yet consumed
+	QueryFree        int // room left in the read buffer
+	OutputMem        int // replies not yet written
+	TotalMem         int
+	Command          string // last command, as [Command].Name has it
+	User             string
+	Proto            int // 2 or 3
+	LibName, LibVer  string
+	NetIn, NetOut    int64 // bytes received and sent
+	CommandsExecuted int64
+}
+
+// Node is what a client may learn about, and change in, the server it talks to.
+type Node interface {
+	// PasswordRequired is true when new connections must log in.
+	PasswordRequired() bool
+	// UnixMicro is the node's wall clock in microseconds since the epoch.
+	UnixMicro() int64
+	// LastSave is when the last snapshot was finished (or else when the node started), in seconds since the epoch.
+	LastSave() int64
+	// Role describes this node's part in the group of the connection's database.
+	Role() Role
+	// Info returns the named sections, in the order in which INFO prints them; names are in lower case and unknown ones
+	// mean nothing. No names: the default ones. "all" among them: every section.
+	Info(sections []string) []InfoSection
+	// Parameters lists what CONFIG GET shows, ordered by name.
+	Parameters() []Parameter
+	// SetParameters changes all of them or, with an error, none. The names are known, settable and distinct. The error is
+	// a *[ParameterError].
+	SetParameters(p []Parameter) error
+	// ResetStats sets the counters of INFO to zero (CONFIG RESETSTAT).
+	ResetStats()
+	// Durable says how far every write acknowledged so far has surely gone: whether this node has synced it to disk, and
+	// how many other nodes hold it (0 in a group of one, at least quorum-1 elsewhere). WAIT and WAITAOF print it.
+	Durable() (synced bool, replicas int)
+}
+
+// Role is a node's part in a group, for ROLE and HELLO.
+type Role struct {
+	Leader   bool
+	Offset   int64     // applied log index
+	Replicas []Replica // of a leader: the followers
+	Host     string    // of a follower: the leader's client address, empty while unknown
+	Port     int
+	Link     string // of a follower: connect, connecting, sync or connected
+}
+
+// Replica is a follower as its leader sees it.
+type Replica struct {
+	Host   string
+	Port   int
+	Offset int64 // log index known to be there
+}
+
+// InfoSection is one "# Name" part of INFO.
+type InfoSection struct {
+	Name   string
+	Fields []InfoField
+}
+
+// InfoField is one "name:value" line of INFO.
+type InfoField struct{ Name, Value string }
+
+// Parameter is one configuration parameter. Fixed ones are refused by CONFIG SET.
+type Parameter struct {
+	Name, Value string
+	Fixed       bool
+}
+
+// ParameterError says why a value was refused, for instance {"timeout", "argument must be between 0 and 2147483647"}.
+type ParameterError struct{ Name, Reason string }
+
+// Error is the text Redis sends for a refused CONFIG SET.
+func (e *ParameterError) Error() string {
+	return "CONFIG SET failed (possibly related to argument '" + e.Name + "') - " + e.Reason
+}
+
+var _ error = (*resp.Error)(nil) // every refusal of this package; ParameterError becomes one in CONFIG SET

@@ -1,0 +1,4 @@
+package commands
+
+// Table is everything this server can do.
+var Table = []Command{}
