@@ -1,0 +1,93 @@
+package fsm
+
+// MaxKeySize is the longest key in bytes, the whole path counted.
+const MaxKeySize = 8192
+
+// Separator parts the segments of a key: "a.b" is the child "b" of the directory "a".
+const Separator = '.'
+
+// Kind says what a node is. The numbers are part of the snapshot format.
+type Kind uint8
+
+// The kinds of nodes. None is what a missing key is.
+const (
+	None Kind = iota
+	Value
+	Directory
+	Lock // reserved: no operation makes one yet
+)
+
+// String returns "none", "value", "dir" or "lock".
+func (k Kind) String() string {
+	switch k {
+	case None:
+		return "none"
+	case Value:
+		return "value"
+	case Directory:
+		return "dir"
+	case Lock:
+		return "lock"
+	}
+	return "kind?"
+}
+
+// Stamp says when something happened: in which log entry, and at what time by the clock on the wall of the
+// leader that proposed it, in milliseconds since 1970. Only Index orders events; clocks on walls may disagree.
+type Stamp struct {
+	Index  uint64
+	Millis int64
+}
+
+// Node is one key and what it holds. A Node that has left Apply never changes again: an operation that changes a
+// key makes a new Node, so a reader may keep one for as long as it likes. Key and Value may share memory.
+type Node struct {
+	Key   string // the whole path; empty for the root
+	Value string // empty unless Kind is Value
+
+	Created Stamp // kept by an overwrite
+	Updated Stamp // moved by every change of the node and, for a directory, of anything below it
+
+	Children int // direct children of a directory; 0 for other kinds
+
+	Kind Kind
+
+	// depth is the number of segments of Key, 0 for the root.
+	depth uint16
+	// born is the number of the rollback journal, counted within one log entry, in which this Node was allocated.
+	// Together with Updated.Index it tells whether the Node may still be changed in place; see Machine.fresh.
+	born uint32
+}
+
+// Name returns the last segment of the key.
+func (n *Node) Name() string {
+	for i := len(n.Key) - 1; i >= 0; i-- {
+		if n.Key[i] == Separator {
+			return n.Key[i+1:]
+		}
+	}
+	return n.Key
+}
+
+// CheckKey reports whether key may name a node: 1 to MaxKeySize bytes, without a leading, trailing or doubled '.'.
+// The error is a *Refusal that is ErrBadKey. Any other byte is allowed, spaces and zeros among them.
+func CheckKey(key []byte) error {
+	if !validKey(key) {
+		return &Refusal{Code: BadKey}
+	}
+	return nil
+}
+
+func validKey(key []byte) bool {
+	if len(key) == 0 || len(key) > MaxKeySize {
+		return false
+	}
+	last := byte(Separator)
+	for _, c := range key {
+		if c == Separator && last == Separator {
+			return false
+		}
+		last = c
+	}
+	return last != Separator
+}
