@@ -51,7 +51,7 @@ func (a *Args) Int() int64 {
 		a.Fail(ErrSyntax)
 		return 0
 	}
-	n, ok := parseInt(a.argv[0])
+	n, ok := ParseInt(a.argv[0])
 	if !ok {
 		a.Fail(ErrNotInteger)
 		return 0
@@ -94,10 +94,8 @@ func (a *Args) Fail(err error) {
 // Err returns the first failure of the walk, or nil.
 func (a *Args) Err() error { return a.err }
 
-// ParseInt reads b as Args.Int does.
-func ParseInt(b []byte) (n int64, ok bool) { return parseInt(b) }
-
-func parseInt(b []byte) (int64, bool) {
+// ParseInt reads b by the rules of [Args.Int].
+func ParseInt(b []byte) (n int64, ok bool) {
 	digits, negative := b, false
 	if len(b) > 0 && b[0] == '-' {
 		digits, negative = b[1:], true
@@ -108,16 +106,19 @@ func parseInt(b []byte) (int64, bool) {
 	if digits[0] == '0' {
 		return 0, len(b) == 1
 	}
-	var n uint64 // 19 digits always fit
+	var size uint64 // 19 digits always fit
 	for _, c := range digits {
 		d := c - '0'
 		if d > 9 {
 			return 0, false
 		}
-		n = n*10 + uint64(d)
+		size = size*10 + uint64(d)
 	}
-	if negative {
-		return -int64(n), n <= -math.MinInt64
+	switch {
+	case negative && size <= -math.MinInt64:
+		return -int64(size), true
+	case !negative && size <= math.MaxInt64:
+		return int64(size), true
 	}
-	return int64(n), n <= math.MaxInt64
+	return 0, false
 }

@@ -7,10 +7,10 @@ import "bytes"
 func (r *Reader) inline() (args [][]byte, ok bool) {
 	line := r.buf[r.at:min(r.end, r.at+r.lim.Inline)]
 	if !r.spoke && line[0] == tlsHandshake {
-		if len(line) == 1 {
+		if r.at+1 == r.end {
 			return nil, false
 		}
-		if line[1] == tlsMajor {
+		if r.buf[r.at+1] == tlsMajor {
 			r.err = ErrTLS
 			return nil, false
 		}
@@ -32,9 +32,7 @@ func (r *Reader) inline() (args [][]byte, ok bool) {
 		return nil, false
 	}
 
-	if len(r.args) >= argsBlock {
-		r.args = newArgsBlock(0, false)
-	}
+	r.roomForArgs(len(line)/2+1, false)
 	first := len(r.args)
 	all, balanced := splitLine(r.args, line)
 	switch {
@@ -60,9 +58,13 @@ const (
 // isHTTP reports whether a line begins an HTTP request. Browsers can be made to send one to any port of their own
 // machine, with commands in its body: they must not get that far. A key may be called "/", so GET needs the version too.
 func isHTTP(line []byte) bool {
-	method, target, _ := bytes.Cut(line, []byte{' '})
-	switch string(bytes.ToUpper(head(method, 8))) {
-	case "POST", "HOST:":
+	i := bytes.IndexByte(line, ' ')
+	if i < 0 || i > len("OPTIONS") {
+		return false
+	}
+	target := line[i+1:]
+	switch string(line[:i]) {
+	case "POST", "Host:", "host:":
 		return true
 	case "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT":
 		return bytes.HasPrefix(target, []byte{'/'}) || bytes.Contains(target, []byte(" HTTP/"))

@@ -3,6 +3,7 @@ package resp
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 )
@@ -13,9 +14,10 @@ const (
 	restSmall = 4 << 10  // bytes: the resting size of a buffer at first, and when reads are small
 	restLarge = 64 << 10 // bytes: the resting size when reads fill the buffer
 	smallRead = restSmall / 2
-	calmReads = 64  // small reads in a row that bring the small buffer back
-	argsBlock = 512 // arguments that share one allocation, 12 KiB
-	idleReads = 100 // reads in a row that may bring nothing
+	calmReads = 64   // small reads in a row that bring the small buffer back
+	argsBlock = 4096 // arguments that share one allocation, 96 KiB: what a full buffer of ordinary commands needs
+	argsShare = 8    // bytes of buffer for each argument there may be room for; more room than that is given back
+	idleReads = 100  // reads in a row that may bring nothing
 )
 
 // Reader cuts what a client sends into commands, and holds the client to its [Limits].
@@ -100,9 +102,7 @@ func (r *Reader) multibulk(whole bool) (args [][]byte, ok bool) {
 		r.pass(next)
 		return nil, false
 	}
-	if len(r.args) >= argsBlock || whole && n > cap(r.args)-len(r.args) {
-		r.args = newArgsBlock(n, whole)
-	}
+	r.roomForArgs(n, whole)
 	first := len(r.args)
 	r.at, r.want = next, n
 	r.walk(true)
@@ -174,6 +174,19 @@ func (r *Reader) bulkCount(at int) (n, next int) {
 // quickCount reads the line b[at:], a kind and a count of at most nine digits. next is where the line after it begins; 0
 // means that the line is incomplete, or out of the ordinary, or wrong.
 func quickCount(b []byte, at int, kind byte) (n, next int) {
+	if at+4 <= len(b) {
+		// Most counts have one digit: then the line is one word of four bytes.
+		word := binary.LittleEndian.Uint32(b[at:])
+		if word&^0xff00 == uint32(kind)|'\r'<<16|'\n'<<24 {
+			if d := byte(word>>8) - '0'; d <= 9 {
+				return int(d), at + 4
+			}
+		}
+	}
+	return longCount(b, at, kind)
+}
+
+func longCount(b []byte, at int, kind byte) (n, next int) {
 	i := at + 1
 	for ; i < len(b) && i <= at+9; i++ {
 		d := b[i] - '0'
@@ -182,8 +195,7 @@ func quickCount(b []byte, at int, kind byte) (n, next int) {
 		}
 		n = n*10 + int(d)
 	}
-	if i+1 < len(b) && b[i] == '\r' && b[i+1] == '\n' && b[at] == kind &&
-		i > at+1 && (b[at+1] != '0' || i == at+2) {
+	if i+1 < len(b) && b[i] == '\r' && b[i+1] == '\n' && b[at] == kind && i > at+1 && b[at+1] != '0' {
 		return n, i + 2
 	}
 	return 0, 0
@@ -216,7 +228,7 @@ func (r *Reader) count(at int, big, bad string) (n, next int) {
 		return 0, 0
 	}
 	r.look = 0
-	count, ok := parseInt(line[1:i])
+	count, ok := ParseInt(line[1:i])
 	if !ok || r.buf[at+i+1] != '\n' || int64(int(count)) != count {
 		r.fail(bad)
 		return 0, 0
@@ -229,13 +241,15 @@ func (r *Reader) fail(text string) { r.err = &ProtocolError{text} }
 // pass marks everything before next as returned.
 func (r *Reader) pass(next int) { r.start, r.at, r.spoke = next, next, true }
 
-// newArgsBlock leaves the arguments returned so far to whoever holds them. A count that is a mere claim gets no more
-// room than usual.
-func newArgsBlock(n int, trusted bool) [][]byte {
-	if trusted && n > argsBlock {
-		return make([][]byte, 0, n)
+// roomForArgs begins a new block for the arguments of a command when the current one is about to be full. The old one is
+// left to whoever holds arguments of it. The count of a command that is not yet whole is a mere claim and gets no room.
+func (r *Reader) roomForArgs(n int, whole bool) {
+	switch used := len(r.args); {
+	case whole && n > cap(r.args)-used:
+		r.args = make([][]byte, 0, n)
+	case used > argsBlock/2 && n > argsBlock-used:
+		r.args = make([][]byte, 0, argsBlock)
 	}
-	return make([][]byte, 0, argsBlock)
 }
 
 // Fill waits for one read of the source and keeps what it brought. All that Next has returned becomes invalid.
@@ -306,7 +320,7 @@ func (r *Reader) makeRoom() error {
 		copy(buf, r.buf[r.start:r.end])
 	}
 	r.buf, r.at, r.end, r.start = buf, r.at-r.start, held, 0
-	if cap(r.args) > 2*argsBlock {
+	if cap(r.args) > size/argsShare {
 		r.args = nil
 	}
 	r.args = r.args[:0]

@@ -29,11 +29,11 @@ func (w *Writer) Simple(s string) {
 // Error appends err as a refusal. An [*Error], even a wrapped one, prints its own prefix and text; any other error
 // prints as "ERR" and its message. Line ends become spaces, as in Redis, and other unprintable bytes become \xHH.
 func (w *Writer) Error(err error) {
-	var e *Error
-	w.Buf = append(w.Buf, '-')
-	if !errors.As(err, &e) {
-		e = &Error{"ERR", err.Error()}
+	e, ok := err.(*Error) // the usual case; errors.As would allocate
+	if !ok {
+		e = asError(err)
 	}
+	w.Buf = append(w.Buf, '-')
 	w.Buf = appendPrintable(w.Buf, e.Prefix)
 	w.Buf = append(w.Buf, ' ')
 	w.line(e.Text)
@@ -161,6 +161,14 @@ func (w *Writer) Reset() {
 	w.Buf = w.Buf[:0]
 }
 
+func asError(err error) *Error {
+	var e *Error
+	if !errors.As(err, &e) {
+		e = &Error{"ERR", err.Error()}
+	}
+	return e
+}
+
 func (w *Writer) header(kind byte, n int) {
 	w.Buf = append(w.Buf, kind)
 	w.Buf = strconv.AppendInt(w.Buf, int64(n), 10)
@@ -191,6 +199,11 @@ func appendFloat(dst []byte, f float64) []byte {
 // of what one client wrote could pass for a reply to another command.
 func appendPrintable(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
+	plain := 0
+	for plain < len(s) && ' ' <= s[plain] && s[plain] <= '~' {
+		plain++
+	}
+	dst, s = append(dst, s[:plain]...), s[plain:]
 	for i := 0; i < len(s); {
 		c := s[i]
 		r, size := rune(c), 1
