@@ -1,0 +1,220 @@
+package load
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	readyWait = 2 * time.Minute  // a server that replays a long log must be ready within this
+	stopWait  = 30 * time.Second // a server that was told to stop and has not is killed after this
+	pollEvery = 2 * time.Millisecond
+)
+
+// Server is a running redis-server or dtkv on loopback.
+//
+// One goroutine per server waits for its process to end and then closes done.
+type Server struct {
+	Name string
+	Addr string        // host:port of the client listener
+	Dir  string        // where its data is
+	Took time.Duration // from the start of the process to the first read answered
+
+	cmd  *exec.Cmd
+	log  string // file that holds what it printed
+	done chan struct{}
+}
+
+// StartRedis starts the yardstick: Redis with every write on disk before it is answered. Its data lies in dir.
+func StartRedis(ctx context.Context, dir string, more ...string) (*Server, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes",
+		"--appendfsync", "always", "--dir", dir}
+	return start(ctx, &Server{Name: "Redis", Addr: loopback(port), Dir: dir}, "redis-server", append(args, more...))
+}
+
+// StartDtkv starts a node alone, from a binary of [Build]. Its data lies in dir. More are further flags; they win.
+func StartDtkv(ctx context.Context, binary, dir string, more ...string) (*Server, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	peer, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"--addr", loopback(port), "--peer-addr", loopback(peer), "--http-addr", "", "--data-dir", dir}
+	return start(ctx, &Server{Name: "dtkv", Addr: loopback(port), Dir: dir}, binary, append(args, more...))
+}
+
+// Build builds the dtkv of this checkout into dir and returns its path.
+func Build(ctx context.Context, dir string) (string, error) {
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(dir, "dtkv")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/dtkv")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build ./cmd/dtkv: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+func start(ctx context.Context, s *Server, program string, args []string) (*Server, error) {
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	out, err := os.CreateTemp(filepath.Dir(s.Dir), s.Name+"-*.log")
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close() // the child has its own
+	s.log = out.Name()
+	s.cmd = exec.Command(program, args...)
+	s.cmd.Stdout, s.cmd.Stderr = out, out
+	s.done = make(chan struct{})
+	began := time.Now()
+	if err := startChild(s.cmd); err != nil {
+		return nil, fmt.Errorf("start %s: %w", program, err)
+	}
+	go func() {
+		defer close(s.done)
+		_ = s.cmd.Wait() // The process state tells how it ended.
+	}()
+	if err := s.ready(ctx); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	s.Took = time.Since(began)
+	return s, nil
+}
+
+// ready waits until the server answers a read, which a node without a leader or with a log to replay does not.
+func (s *Server) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWait)
+	defer cancel()
+	for {
+		err := s.probe(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-s.done:
+			return fmt.Errorf("%s ended at once (%s):\n%s", s.Name, s.cmd.ProcessState, s.lastWords())
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not ready: %w\n%s", s.Name, err, s.lastWords())
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// probe asks the server for a key. It opens a connection of its own first, since the client library logs each refusal.
+func (s *Server) probe(ctx context.Context) error {
+	sock, err := net.DialTimeout("tcp", s.Addr, time.Second)
+	if err != nil {
+		return err
+	}
+	if err := sock.Close(); err != nil {
+		return err
+	}
+	client := s.Client()
+	defer client.Close()
+	if err := client.Get(ctx, "ready").Err(); err != nil && !errors.Is(err, redis.Nil) {
+		return err
+	}
+	return nil
+}
+
+// Client returns a client that tells the truth: it repeats nothing, and it sends nothing that it was not told to. The
+// caller closes it.
+func (s *Server) Client() *redis.Client {
+	return redis.NewClient(&redis.Options{
+		Addr: s.Addr, Protocol: 2, MaxRetries: -1, DisableIdentity: true, PoolSize: 64,
+		DialTimeout: time.Second, DialerRetries: 1, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
+	})
+}
+
+// Done is closed when the server's process has ended.
+func (s *Server) Done() <-chan struct{} { return s.done }
+
+// Stop ends the server: politely first, then by force. It returns once the process has ended.
+func (s *Server) Stop() {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM) // Fails only when it has ended already.
+	select {
+	case <-s.done:
+		return
+	case <-time.After(stopWait):
+	}
+	_ = s.cmd.Process.Kill()
+	<-s.done
+}
+
+// RSS is the memory that the server has resident, in bytes.
+func (s *Server) RSS() (int64, error) {
+	out, err := exec.Command("ps", "-o", "rss=", "-p", strconv.Itoa(s.cmd.Process.Pid)).Output()
+	if err != nil {
+		return 0, fmt.Errorf("memory of %s: %w", s.Name, err)
+	}
+	kib, err := strconv.ParseInt(string(bytes.TrimSpace(out)), 10, 64)
+	return kib << 10, err
+}
+
+// lastWords is the end of what the server printed.
+func (s *Server) lastWords() string {
+	const most = 2000
+	out, err := os.ReadFile(s.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(out[max(0, len(out)-most):])
+}
+
+// starter is where all children are started from. A child asks to die with its parent, and to the kernel the parent is
+// the thread: so that thread must live as long as the program does.
+var starter = sync.OnceValue(func() chan func() {
+	work := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for f := range work {
+			f()
+		}
+	}()
+	return work
+})
+
+func startChild(cmd *exec.Cmd) error {
+	dieWithParent(cmd)
+	err := make(chan error)
+	starter() <- func() { err <- cmd.Start() }
+	return <-err
+}
+
+// freePort returns a port that nothing listens on now.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", loopback(0))
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
