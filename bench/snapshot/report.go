@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dtkv/dtkv/bench/load"
+)
+
+// What must be reached: see docs/testing.md.
+const (
+	mustWrite   = 50 * time.Millisecond // the 99.9th percentile of writes while a snapshot is written
+	mustRestart = 10.0                  // seconds until a restarted node answers
+)
+
+// memory is resident memory in bytes.
+type memory struct {
+	Empty      int64 `json:"dtkv_empty"`
+	Filled     int64 `json:"dtkv_filled"`
+	Written    int64 `json:"dtkv_after_snapshots"`
+	Restarted  int64 `json:"dtkv_restarted"`
+	RedisEmpty int64 `json:"redis_empty"`
+	Redis      int64 `json:"redis_filled"`
+}
+
+// report is everything that one measurement found, and what the JSON holds.
+type report struct {
+	Machine   load.Machine   `json:"machine"`
+	Args      []string       `json:"dtkv_args"`
+	Keys      int            `json:"keys"`
+	Bytes     int            `json:"value_bytes"`
+	Rate      float64        `json:"writes_per_second"`
+	Writers   int            `json:"writers"`
+	Fill      float64        `json:"fill_seconds"`
+	Quiet     load.Latencies `json:"writes_outside_nanos"`
+	During    load.Latencies `json:"writes_during_nanos"`
+	Snapshots []float64      `json:"snapshot_seconds"`
+	Size      int64          `json:"snapshot_bytes"`
+	Restart   float64        `json:"restart_seconds"`
+	Memory    memory         `json:"memory_bytes"`
+}
+
+// split sorts the writes by whether a snapshot was being written when they were due.
+func (r *report) split(samples []sample, seen *snapshots) {
+	var quiet, during []time.Duration
+	for _, s := range samples {
+		if seen.holds(s.at) {
+			during = append(during, s.took)
+		} else {
+			quiet = append(quiet, s.took)
+		}
+	}
+	r.Quiet, r.During = load.Summarise(quiet), load.Summarise(during)
+	for _, p := range seen.spans {
+		r.Snapshots = append(r.Snapshots, p.to.Sub(p.from).Seconds())
+		r.Size = max(r.Size, p.bytes)
+	}
+}
+
+// met reports whether writes and restart reached what they must.
+func (r *report) met() bool { return r.During.P999 <= mustWrite && r.Restart <= mustRestart }
+
+// print writes the report for people.
+func (r *report) print(w io.Writer) {
+	fmt.Fprintln(w, r.Machine)
+	fmt.Fprintf(w, "%d keys of %d bytes, filled in %.1f s; %d writers, %.0f writes a second together %s\n\n",
+		r.Keys, r.Bytes, r.Fill, r.Writers, r.Rate, strings.Join(r.Args, " "))
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "writes\tcount\tp50\tp99\tp99.9\tmax\t")
+	for _, row := range []struct {
+		name string
+		load.Latencies
+	}{{"outside a snapshot", r.Quiet}, {"during a snapshot", r.During}} {
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t\n", row.name, row.Count, short(row.P50), short(row.P99), short(row.P999), short(row.Largest))
+	}
+	t.Flush()
+	fmt.Fprintf(w, "\nsnapshots         %d, median %.2f s, %d MiB\n", len(r.Snapshots), load.Median(r.Snapshots), r.Size>>20)
+	fmt.Fprintf(w, "write p99.9       %s during a snapshot, must be at most %s: %s\n", short(r.During.P999), mustWrite, verdict(r.During.P999 <= mustWrite))
+	fmt.Fprintf(w, "restart           %.2f s until the first read, must be at most %.0f s: %s\n", r.Restart, mustRestart, verdict(r.Restart <= mustRestart))
+	m := r.Memory
+	fmt.Fprintf(w, "memory per key    dtkv %s filled, %s after the snapshots, %s restarted; Redis %s (resident, less that of the empty server)\n\n",
+		r.perKey(m.Filled-m.Empty), r.perKey(m.Written-m.Empty), r.perKey(m.Restarted-m.Empty), r.perKey(m.Redis-m.RedisEmpty))
+}
+
+func (r *report) perKey(bytes int64) string { return fmt.Sprintf("%d B", bytes/int64(r.Keys)) }
+
+func short(d time.Duration) string { return fmt.Sprintf("%.2f ms", d.Seconds()*1000) }
+
+func verdict(met bool) string {
+	if met {
+		return "reached"
+	}
+	return "MISSED"
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dtkv/dtkv/bench/load"
+)
+
+func TestWritesAreSortedBySnapshot(t *testing.T) {
+	at := func(seconds float64) time.Time {
+		return time.Unix(0, 0).Add(time.Duration(seconds * float64(time.Second)))
+	}
+	seen := &snapshots{spans: []span{{at(10), at(12), 5 << 20}, {at(20), at(21), 6 << 20}}}
+	r := report{Keys: 1}
+	r.split([]sample{{at(9), 1}, {at(9.8), 2}, {at(11), 3}, {at(12.3), 4}, {at(15), 5}, {at(20.5), 6}, {at(22), 7}}, seen)
+	if r.Quiet.Count != 3 || r.Quiet.Largest != 7 || r.During.Count != 4 || r.During.Largest != 6 {
+		t.Errorf("quiet %+v, during %+v", r.Quiet, r.During)
+	}
+	if len(r.Snapshots) != 2 || r.Snapshots[0] != 2 || r.Size != 6<<20 {
+		t.Errorf("snapshots %v of %d bytes", r.Snapshots, r.Size)
+	}
+}
+
+func TestSnapshotsAreSeenOnDisk(t *testing.T) {
+	dir := t.TempDir()
+	store := filepath.Join(dir, "groups", "0", "snapshots")
+	seen := &snapshots{dir: dir}
+	if busy, bytes := seen.look(); busy || bytes != 0 {
+		t.Errorf("an empty directory: %v, %d bytes", busy, bytes)
+	}
+	if err := os.MkdirAll(filepath.Join(store, "1-2-3"+unfinished), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if busy, _ := seen.look(); !busy {
+		t.Error("a snapshot in the making was overlooked")
+	}
+	if err := os.Rename(filepath.Join(store, "1-2-3"+unfinished), filepath.Join(store, "1-2-3")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(store, "1-2-3", "state.bin"), make([]byte, 100), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if busy, bytes := seen.look(); busy || bytes != 100 {
+		t.Errorf("a finished snapshot: %v, %d bytes; want 100", busy, bytes)
+	}
+}
+
+// A writer that waits for each reply before it thinks of the next write would report one slow write and no other.
+func TestWritesThatWaitBehindASlowOneCountFromWhenTheyWereDue(t *testing.T) {
+	const stall = 300 * time.Millisecond
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go answer(l, stall)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w := writer{o: options{rate: 100, writers: 1, data: load.Data{Keys: 10, Bytes: 1}}, server: &load.Server{Addr: l.Addr().String()}, began: time.Now()}
+	time.AfterFunc(2*stall, cancel)
+	if err := w.run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	slow := 0
+	for _, s := range w.samples {
+		if s.took > stall/3 {
+			slow++
+		}
+	}
+	if slow < 10 {
+		t.Errorf("%d of %d writes were slow; a stall of %v at 100 a second holds up about 20 for longer than %v", slow, len(w.samples), stall, stall/3)
+	}
+}
+
+// answer says OK to every command, to the first SET only after a while.
+func answer(l net.Listener, stall time.Duration) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			for lines := bufio.NewScanner(c); lines.Scan(); {
+				switch line := strings.ToLower(lines.Text()); {
+				case line == "set":
+					time.Sleep(stall)
+					stall = 0
+					c.Write([]byte("+OK\r\n"))
+				case line == "hello":
+					c.Write([]byte("-ERR unknown command 'hello'\r\n"))
+				}
+			}
+		}()
+	}
+}
+
+func TestReportSaysWhatWasMissed(t *testing.T) {
+	r := report{Keys: 1000, Restart: 2, During: load.Latencies{Count: 9, P999: 51 * time.Millisecond}}
+	r.Memory.Filled, r.Memory.Redis = 500_000, 400_000
+	if r.met() {
+		t.Error("51 ms were accepted where 50 ms are due")
+	}
+	var out strings.Builder
+	r.print(&out)
+	for _, want := range []string{"51.00 ms during a snapshot, must be at most 50ms: MISSED", "2.00 s until the first read, must be at most 10 s: reached", "dtkv 500 B filled", "Redis 400 B"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the report lacks %q:\n%s", want, out.String())
+		}
+	}
+}
