@@ -1,4 +1,35 @@
-.PHONY: test
-test: ## run every test
-	go vet ./...
-	go test -count=1 ./...
+# One word per task. People, CI and .ci/run call the same ones.
+.DEFAULT_GOAL := help
+.PHONY: help build check test race fuzz bench compare docs deps
+
+T ?= 30s
+
+help: ## list these targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-8s %s\n", $$1, $$2 }'
+
+build: ## build bin/dtkv
+	go build -o bin/dtkv ./cmd/dtkv
+
+check: ## what must hold before each commit: format, vet, linters, architecture, documents in step
+	@tests/check.sh
+
+test: deps ## install what the tests lack, then run every test, shuffled
+	@tests/all.sh
+
+race: ## run the tests of the packages with the race detector
+	go test -race -count=1 -timeout 20m $$(go list ./... | grep -v -e /tests/ -e /bench)
+
+fuzz: ## run each fuzz target for T (make fuzz T=5m)
+	@tests/fuzz.sh $(T)
+
+bench: ## run the Go benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+compare: ## measure against redis-server on this machine
+	go run ./bench/compare
+
+docs: ## print docs/commands.md from the command table
+	go test -count=1 -run TestCommandsAreDocumented ./tests -rewrite
+
+deps: ## install what the tests need beyond Go, where that is allowed
+	@tests/deps.sh
