@@ -103,12 +103,12 @@ func indexTable() map[string]*Command {
 func Prepare(argv [][]byte, s Settings) (*Command, Plan, error) {
 	c, ok := Lookup(argv[0])
 	if !ok {
-		return nil, Plan{}, unknownCommand(argv)
+		return nil, Plan{}, resp.UnknownCommand(argv)
 	}
 	names, container := 1, c
 	if len(c.Sub) > 0 && len(argv) > 1 {
 		if c, ok = container.subcommand(argv[1]); !ok {
-			return nil, Plan{}, unknownSubcommand(container, argv[1])
+			return nil, Plan{}, resp.UnknownSubcommand(container.Name, argv[1])
 		}
 		names = 2
 	}

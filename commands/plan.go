@@ -62,11 +62,11 @@ func (p *Plan) Answer(w *resp.Writer, r fsm.Result) {
 
 // TxnAction is a step of the connection's transaction. The server owns the queue and the watches:
 //
-//   - TxnMulti opens a queue and answers OK; in an open one: [ErrNestedMulti].
-//   - TxnExec runs the queue as one fsm.Txn; [ErrExecWithoutMulti], [ErrExecAbort] (a queued command was refused), or a null
+//   - TxnMulti opens a queue and answers OK; in an open one: resp.ErrNestedMulti.
+//   - TxnExec runs the queue as one fsm.Txn; resp.ErrExecNoMulti, resp.ErrExecAbort (a queued command was refused), or a null
 //     array when a watched key changed.
-//   - TxnDiscard drops queue and watches and answers OK; [ErrDiscardWithoutMulti].
-//   - TxnWatch remembers the versions of the keys and answers OK; in an open queue: [ErrWatchInMulti].
+//   - TxnDiscard drops queue and watches and answers OK; resp.ErrDiscardNoMulti.
+//   - TxnWatch remembers the versions of the keys and answers OK; in an open queue: resp.ErrWatchInMulti.
 //   - TxnUnwatch forgets the watches and answers OK. Unlike the others it is queued, and then answers OK and does nothing.
 //
 // In an open queue, commands with the Unqueued flag run at once, commands with NoMulti are refused with [ErrNotInMulti], and

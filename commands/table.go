@@ -1,4 +1,86 @@
 package commands
 
-// Table is everything this server can do.
-var Table = []Command{}
+// Table is everything this server can do. One line here and one file beside it make a command.
+var Table = []Command{
+	// The connection
+	helloCommand,
+	authCommand,
+	pingCommand,
+	echoCommand,
+	quitCommand,
+	resetCommand,
+	selectCommand,
+	readonlyCommand,
+	readwriteCommand,
+	askingCommand,
+	clientCommand,
+
+	// The server
+	commandCommand,
+	infoCommand,
+	roleCommand,
+	timeCommand,
+	lastsaveCommand,
+	configCommand,
+	moduleCommand,
+	memoryCommand,
+	waitCommand,
+	waitaofCommand,
+
+	// Values
+	getCommand,
+	setCommand,
+	setnxCommand,
+	getsetCommand,
+	getdelCommand,
+	mgetCommand,
+	msetCommand,
+	msetnxCommand,
+	strlenCommand,
+	appendCommand,
+	getrangeCommand,
+	substrCommand,
+	setrangeCommand,
+	incrCommand,
+	decrCommand,
+	incrbyCommand,
+	decrbyCommand,
+	incrbyfloatCommand,
+	delexCommand,
+	delifeqCommand,
+	digestCommand,
+
+	// Keys of any kind
+	delCommand,
+	unlinkCommand,
+	existsCommand,
+	touchCommand,
+	typeCommand,
+	renameCommand,
+	renamenxCommand,
+	copyCommand,
+	objectCommand,
+	keysCommand,
+	scanCommand,
+	randomkeyCommand,
+	dbsizeCommand,
+	flushdbCommand,
+	flushallCommand,
+
+	// Transactions
+	multiCommand,
+	execCommand,
+	discardCommand,
+	watchCommand,
+	unwatchCommand,
+
+	// The tree
+	mkdirCommand,
+	rmdirCommand,
+	listCommand,
+	statCommand,
+	casCommand,
+	batchputCommand,
+	batchremoveCommand,
+	indexCommand,
+}

@@ -1,0 +1,134 @@
+package commands
+
+import (
+	"math"
+
+	"github.com/dtkv/dtkv/resp"
+)
+
+var pingCommand = Command{
+	Name: "ping", Arity: -1, Flags: Fast,
+	Group: "connection", Since: "1.0.0", Complexity: "O(1)",
+	Summary:    "Answers PONG, or the message it was given",
+	Syntax:     "[message]",
+	Categories: []string{"connection"},
+	Plan:       planPing,
+}
+
+func planPing(a *resp.Args, _ Settings) (Plan, error) {
+	if !a.More() {
+		return local(replyPong)
+	}
+	message := a.Bytes()
+	if a.More() {
+		return Plan{}, resp.WrongArity("ping")
+	}
+	return local(func(w *resp.Writer, _ Session) { w.Bulk(message) })
+}
+
+func replyPong(w *resp.Writer, _ Session) { w.Simple("PONG") }
+
+var echoCommand = Command{
+	Name: "echo", Arity: 2, Flags: Loading | Stale | Fast,
+	Group: "connection", Since: "1.0.0", Complexity: "O(1)",
+	Summary:    "Answers the message it was given",
+	Syntax:     "message",
+	Categories: []string{"connection"},
+	Plan:       planEcho,
+}
+
+func planEcho(a *resp.Args, _ Settings) (Plan, error) {
+	message := a.Bytes()
+	return local(func(w *resp.Writer, _ Session) { w.Bulk(message) })
+}
+
+var quitCommand = Command{
+	Name: "quit", Arity: -1, Flags: NoScript | Loading | Stale | Fast | NoAuth | AllowBusy | Unqueued,
+	Group: "connection", Since: "1.0.0", Complexity: "O(1)",
+	Summary:    "Closes the connection after answering OK",
+	Categories: []string{"connection"},
+	Plan:       planQuit,
+}
+
+func planQuit(a *resp.Args, s Settings) (Plan, error) {
+	a.Rest() // Redis takes any arguments too
+	plan, err := localOK(a, s)
+	plan.Close = true
+	return plan, err
+}
+
+var resetCommand = Command{
+	Name: "reset", Arity: 1, Flags: NoScript | Loading | Stale | Fast | NoAuth | AllowBusy | Unqueued,
+	Group: "connection", Since: "6.2.0", Complexity: "O(1)",
+	Summary:    "Makes the connection as good as new: RESP2, database 0, no name, no transaction, no login",
+	Categories: []string{"connection"},
+	Plan:       planReset,
+}
+
+func planReset(*resp.Args, Settings) (Plan, error) {
+	return local(func(w *resp.Writer, s Session) {
+		s.Reset()
+		w.Proto = 2
+		w.Simple("RESET")
+	})
+}
+
+var selectCommand = Command{
+	Name: "select", Arity: 2, Flags: Loading | Stale | Fast,
+	Group: "connection", Since: "1.0.0", Complexity: "O(1)",
+	Summary:    "Chooses the database of the connection",
+	Syntax:     "index",
+	Categories: []string{"connection"},
+	Differs:    "A database is a Raft group: only those that the cluster was given exist.",
+	Plan:       planSelect,
+}
+
+func planSelect(a *resp.Args, _ Settings) (Plan, error) {
+	db := a.Int()
+	if db < math.MinInt32 || db > math.MaxInt32 {
+		return Plan{}, resp.ErrNotInteger
+	}
+	return local(func(w *resp.Writer, s Session) {
+		if !s.Select(int(db)) {
+			w.Error(resp.ErrDBIndex)
+			return
+		}
+		w.OK()
+	})
+}
+
+var readonlyCommand = Command{
+	Name: "readonly", Arity: 1, Flags: Loading | Stale | Fast,
+	Group: "cluster", Since: "3.0.0", Complexity: "O(1)",
+	Summary:    "Lets the node answer this connection's reads from its own state, which may be stale",
+	Categories: []string{"connection"},
+	Differs:    "Works outside cluster mode too.",
+	Plan:       planReadOnly(true),
+}
+
+var readwriteCommand = Command{
+	Name: "readwrite", Arity: 1, Flags: Loading | Stale | Fast,
+	Group: "cluster", Since: "3.0.0", Complexity: "O(1)",
+	Summary:    "Makes this connection's reads linearizable again",
+	Categories: []string{"connection"},
+	Differs:    "Works outside cluster mode too.",
+	Plan:       planReadOnly(false),
+}
+
+func planReadOnly(on bool) func(*resp.Args, Settings) (Plan, error) {
+	return func(*resp.Args, Settings) (Plan, error) {
+		return local(func(w *resp.Writer, s Session) {
+			s.SetReadOnly(on)
+			w.OK()
+		})
+	}
+}
+
+var askingCommand = Command{
+	Name: "asking", Arity: 1, Flags: Fast,
+	Group: "cluster", Since: "3.0.0", Complexity: "O(1)",
+	Summary:    "Answers OK: no key ever moves between nodes",
+	Categories: []string{"connection"},
+	Differs:    "Works outside cluster mode too, and does nothing.",
+	Plan:       localOK,
+}

@@ -1,0 +1,83 @@
+package commands
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// groups are the chapters of docs/commands.md, and what they are called there.
+var groups = []struct{ name, title string }{
+	{"string", "Values"},
+	{"generic", "Keys"},
+	{"dtkv", "The tree"},
+	{"transactions", "Transactions"},
+	{"connection", "Connection"},
+	{"cluster", "Connection to a cluster"},
+	{"server", "Server"},
+}
+
+const docsIntro = `# Commands
+
+This page is printed from the table in commands/table.go. To change it, change the command and run
+` + "`go test ./commands -run WriteDocs -update`" + `.
+
+Commands that Redis has keep its syntax, replies and error texts; where one differs, its entry says so. For all of them:
+
+- A key is a path: ` + "`a.b.c`" + ` is the child ` + "`c`" + ` of the directory ` + "`a.b`" + `. It has 1 to 8192 bytes of any kind, and no leading,
+  trailing or doubled dot, else ` + "`BADKEY`" + `: in reads as in writes, because a null would hide the mistake.
+- A node is a value or a directory, never both. Commands on values refuse a directory with ` + "`WRONGTYPE`" + `; MGET answers null for it.
+- A key can only be created in a directory that exists, else ` + "`NOPARENT`" + `, and not below a value, else ` + "`NOTDIR`" + `.
+- A value has at most max-value-size bytes, in every command.
+- A transaction, MSET, DEL or batch is one log entry: no client sees half of it.
+
+| error | meaning; the command changed nothing |
+| --- | --- |
+| ` + "`ERR`" + ` | the command is unknown, or its arguments are wrong |
+| ` + "`WRONGTYPE`" + ` | the key holds another kind of node |
+| ` + "`NOPARENT`" + ` | the parent directory, which the error names, does not exist |
+| ` + "`NOTDIR`" + ` | a node on the way, which the error names, is not a directory |
+| ` + "`NOTEMPTY`" + ` | the directory, which the error names, has children |
+| ` + "`BADKEY`" + ` | no node can have such a key |
+| ` + "`EXECABORT`" + ` | a queued command had been refused |
+| ` + "`NOAUTH`" + `, ` + "`WRONGPASS`" + `, ` + "`NOPROTO`" + ` | the connection must log in; could not; asked for an unknown RESP version |
+
+Errors about the cluster, and what a client may conclude from them, are in guarantees.md.
+`
+
+// WriteDocs prints docs/commands.md.
+func WriteDocs(w io.Writer) error {
+	var text strings.Builder
+	text.WriteString(docsIntro)
+	for _, g := range groups {
+		fmt.Fprintf(&text, "\n## %s\n", g.title)
+		for i := range Table {
+			if Table[i].Group == g.name {
+				Table[i].markdown(&text, "###")
+			}
+		}
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+// markdown prints one command under a heading, and its subcommands under smaller ones.
+func (c *Command) markdown(text *strings.Builder, heading string) {
+	name := strings.ToUpper(strings.ReplaceAll(c.Name, "|", " "))
+	fmt.Fprintf(text, "\n%s %s\n\n", heading, name)
+	if len(c.Sub) == 0 || c.Plan != nil {
+		fmt.Fprintf(text, "    %s\n\n", strings.TrimSpace(name+" "+c.Syntax))
+	}
+	fmt.Fprintf(text, "%s.\n", c.Summary)
+	if c.Differs != "" {
+		fmt.Fprintf(text, "\nDiffers from Redis: %s\n", c.Differs)
+	}
+	origin := "Redis"
+	if c.Group == "dtkv" {
+		origin = "dtkv"
+	}
+	fmt.Fprintf(text, "\n%s. Since %s %s. ACL: @%s.\n", c.Complexity, origin, c.Since, strings.Join(c.ACL(), " @"))
+	for i := range c.Sub {
+		c.Sub[i].markdown(text, heading+"#")
+	}
+}
