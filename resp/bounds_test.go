@@ -39,20 +39,15 @@ func TestAnIncompleteCommandIsNotReadAgain(t *testing.T) {
 	tests := []struct {
 		name    string
 		command []byte
-		poison  func(r *Reader) (from, to int) // what Next must not look at
 	}{
-		{"many arguments", multibulk(strings.Fields(strings.Repeat("a bc def ", 2000))...), func(r *Reader) (int, int) {
-			return r.start, r.at
-		}},
-		{"a long line", []byte(strings.Repeat("word ", 10_000) + "\n"), func(r *Reader) (int, int) {
-			return r.start, r.at + r.look
-		}},
+		{"many arguments", multibulk(strings.Fields(strings.Repeat("a bc def ", 2000))...)},
+		{"a long line", []byte(strings.Repeat("word ", 10_000) + "\n")},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			src := newPieces(test.command, 5)
 			r := NewReader(src, DefaultLimits)
-			checked := 0
+			poisoned := 0
 			for len(src.data) > 0 {
 				if err := r.Fill(); err != nil {
 					t.Fatal(err)
@@ -64,14 +59,12 @@ func TestAnIncompleteCommandIsNotReadAgain(t *testing.T) {
 				if err != nil || ok != (len(src.data) == 0) {
 					t.Fatalf("%d bytes before the end: %q, %v, %v", len(src.data), args, ok, err)
 				}
-				from, to := test.poison(r)
-				for i := from; i < to; i++ {
-					r.buf[i] = 0xff
+				for parsed := r.at + r.look; !ok && poisoned < parsed; poisoned++ {
+					r.buf[poisoned] = 0xff
 				}
-				checked = max(checked, to-from)
 			}
-			if checked < len(test.command)*9/10 {
-				t.Errorf("only %d of %d bytes were proven", checked, len(test.command))
+			if poisoned < len(test.command)*9/10 {
+				t.Errorf("only %d of %d bytes were proven", poisoned, len(test.command))
 			}
 		})
 	}
@@ -99,8 +92,8 @@ func TestWorkIsLinearHoweverTheBytesArrive(t *testing.T) {
 		most     int
 		commands int
 	}{
-		{"2^20 arguments in pieces of up to 40 bytes", multibulk(million...), 40, 1},
-		{"a megabyte in single bytes", multibulk("SET", "k", strings.Repeat("v", 1<<20)), 1, 1},
+		{"2^20 arguments in pieces of up to 100 bytes", multibulk(million...), 100, 1},
+		{"a long argument in single bytes", multibulk("SET", "k", strings.Repeat("v", 200_000)), 1, 1},
 		{"a pipeline in pieces that fit nothing", bytes.Repeat(multibulk("SET", "key", strings.Repeat("v", 300)), 3000), 701, 3000},
 		{"large commands behind small ones", bytes.Repeat(append(multibulk("PING"), multibulk("SET", "k", strings.Repeat("v", 100_000))...), 20), 9000, 40},
 		{"blank lines", bytes.Repeat([]byte("\r\n*0\r\n"), 50_000), 3, 0},
