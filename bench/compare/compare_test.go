@@ -79,7 +79,9 @@ func TestReportShowsMediansAndWhatMissed(t *testing.T) {
 		t.Error("a ratio of 1.00 where 1.10 is due was accepted")
 	}
 	var out strings.Builder
-	r.print(&out)
+	if err := r.print(&out); err != nil {
+		t.Fatal(err)
+	}
 	for _, want := range []string{"dtkv abc", "with its defaults", "set/50x16  100   100  1.00  1.10  1.40       20%        8%  1.00ms  1.00ms  MISSED"} {
 		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), strings.Join(strings.Fields(want), " ")) {
 			t.Errorf("the report lacks %q:\n%s", want, out.String())

@@ -80,7 +80,7 @@ func (r *report) met() bool {
 }
 
 // print writes the table for people: one line per load, name is command/clients x pipeline.
-func (r *report) print(w io.Writer) {
+func (r *report) print(w io.Writer) error {
 	fmt.Fprintln(w, r.Machine)
 	fmt.Fprintf(w, "requests a second, medians of %d round(s) of about %gs; %d keys of %d bytes; dtkv %s\n\n",
 		r.Rounds, r.Seconds, keys, valueBytes, strings.Join(append([]string{"with"}, r.args()...), " "))
@@ -90,8 +90,8 @@ func (r *report) print(w io.Writer) {
 		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.2f\t%.2f\t%.2f\t%.0f%%\t%.0f%%\t%.2fms\t%.2fms\t%s\t\n", res.Name, res.Redis, res.Dtkv, res.Ratio,
 			res.Must, res.Aim, 100*res.RedisSpread, 100*res.DtkvSpread, res.RedisP99, res.DtkvP99, res.Verdict)
 	}
-	t.Flush()
-	fmt.Fprintln(w)
+	fmt.Fprintln(t)
+	return t.Flush()
 }
 
 func (r *report) args() []string {

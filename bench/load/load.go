@@ -31,46 +31,50 @@ const fillBatch = 1000
 // Fill sets all keys of d and tells step how many are done from time to time. It fails unless the server counts as
 // many keys afterwards.
 func Fill(ctx context.Context, s *Server, d Data, step func(done int)) error {
-	client := s.Client()
-	defer client.Close()
 	value := strings.Repeat("x", d.Bytes)
-	for first := 0; first < d.Keys; first += fillBatch {
-		last := min(first+fillBatch, d.Keys)
-		_, err := client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for i := first; i < last; i++ {
-				p.Set(ctx, Key(i), value, 0)
+	err := s.Talk(func(client *redis.Client) error {
+		for first := 0; first < d.Keys; first += fillBatch {
+			last := min(first+fillBatch, d.Keys)
+			_, err := client.Pipelined(ctx, func(p redis.Pipeliner) error {
+				for i := first; i < last; i++ {
+					p.Set(ctx, Key(i), value, 0)
+				}
+				return nil
+			})
+			if err != nil {
+				return err
 			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("fill %s: %w", s.Name, err)
+			step(last)
 		}
-		step(last)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("fill %s: %w", s.Name, err)
 	}
 	return Holds(ctx, s, d)
 }
 
 // Holds checks that the server counts the keys of d, and that the first, the last and one in the middle have their size.
 func Holds(ctx context.Context, s *Server, d Data) error {
-	client := s.Client()
-	defer client.Close()
-	n, err := client.DBSize(ctx).Result()
-	if err != nil {
-		return fmt.Errorf("%s: DBSIZE: %w", s.Name, err)
-	}
-	if n != int64(d.Keys) {
-		return fmt.Errorf("%s holds %d keys, want %d", s.Name, n, d.Keys)
-	}
-	for _, i := range []int{0, d.Keys / 2, d.Keys - 1} {
-		size, err := client.StrLen(ctx, Key(i)).Result()
+	return s.Talk(func(client *redis.Client) error {
+		n, err := client.DBSize(ctx).Result()
 		if err != nil {
-			return fmt.Errorf("%s: STRLEN %s: %w", s.Name, Key(i), err)
+			return fmt.Errorf("%s: DBSIZE: %w", s.Name, err)
 		}
-		if size != int64(d.Bytes) {
-			return fmt.Errorf("%s: %s has %d bytes, want %d", s.Name, Key(i), size, d.Bytes)
+		if n != int64(d.Keys) {
+			return fmt.Errorf("%s holds %d keys, want %d", s.Name, n, d.Keys)
 		}
-	}
-	return nil
+		for _, i := range []int{0, d.Keys / 2, d.Keys - 1} {
+			size, err := client.StrLen(ctx, Key(i)).Result()
+			if err != nil {
+				return fmt.Errorf("%s: STRLEN %s: %w", s.Name, Key(i), err)
+			}
+			if size != int64(d.Bytes) {
+				return fmt.Errorf("%s: %s has %d bytes, want %d", s.Name, Key(i), size, d.Bytes)
+			}
+		}
+		return nil
+	})
 }
 
 // Root returns the folder of the module that the working directory belongs to.

@@ -44,8 +44,10 @@ func StartRedis(ctx context.Context, dir string, more ...string) (*Server, error
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes",
-		"--appendfsync", "always", "--dir", dir}
+	args := []string{
+		"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes",
+		"--appendfsync", "always", "--dir", dir,
+	}
 	return start(ctx, &Server{Name: "Redis", Addr: loopback(port), Dir: dir}, "redis-server", append(args, more...))
 }
 
@@ -86,13 +88,12 @@ func start(ctx context.Context, s *Server, program string, args []string) (*Serv
 	if err != nil {
 		return nil, err
 	}
-	defer out.Close() // the child has its own
 	s.log = out.Name()
 	s.cmd = exec.Command(program, args...)
 	s.cmd.Stdout, s.cmd.Stderr = out, out
 	s.done = make(chan struct{})
 	began := time.Now()
-	if err := startChild(s.cmd); err != nil {
+	if err := errors.Join(startChild(s.cmd), out.Close()); err != nil { // the child has its own copy of the file
 		return nil, fmt.Errorf("start %s: %w", program, err)
 	}
 	go func() {
@@ -135,21 +136,21 @@ func (s *Server) probe(ctx context.Context) error {
 	if err := sock.Close(); err != nil {
 		return err
 	}
-	client := s.Client()
-	defer client.Close()
-	if err := client.Get(ctx, "ready").Err(); err != nil && !errors.Is(err, redis.Nil) {
-		return err
-	}
-	return nil
+	return s.Talk(func(client *redis.Client) error {
+		if err := client.Get(ctx, "ready").Err(); err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
+		return nil
+	})
 }
 
-// Client returns a client that tells the truth: it repeats nothing, and it sends nothing that it was not told to. The
-// caller closes it.
-func (s *Server) Client() *redis.Client {
-	return redis.NewClient(&redis.Options{
+// Talk calls fn with a client that tells the truth: it repeats nothing, and it sends nothing that it was not told to.
+func (s *Server) Talk(fn func(*redis.Client) error) error {
+	client := redis.NewClient(&redis.Options{
 		Addr: s.Addr, Protocol: 2, MaxRetries: -1, DisableIdentity: true, PoolSize: 64,
 		DialTimeout: time.Second, DialerRetries: 1, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
 	})
+	return errors.Join(fn(client), client.Close())
 }
 
 // Done is closed when the server's process has ended.

@@ -3,6 +3,7 @@ package load_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/signal"
@@ -20,7 +21,7 @@ func TestMain(m *testing.M) {
 	case "serves":
 		serve()
 	case "fails":
-		os.Stderr.WriteString("the data directory is in use\n")
+		fmt.Fprintln(os.Stderr, "the data directory is in use")
 		os.Exit(1)
 	default:
 		os.Exit(m.Run())
@@ -44,7 +45,7 @@ func serve() {
 			go func() {
 				for lines := bufio.NewScanner(c); lines.Scan(); {
 					if strings.HasPrefix(lines.Text(), "*") {
-						c.Write([]byte("$-1\r\n"))
+						fmt.Fprint(c, "$-1\r\n")
 					}
 				}
 			}()

@@ -87,7 +87,9 @@ func snapshot(ctx context.Context, o options, dir string) (met bool, err error) 
 	if err != nil {
 		return false, err
 	}
-	r.print(os.Stdout)
+	if err := r.print(os.Stdout); err != nil {
+		return false, err
+	}
 	path, err := load.Save(o.Out, "snapshot", r.Machine.Time, r)
 	if err != nil {
 		return false, err

@@ -64,7 +64,7 @@ func (r *report) split(samples []sample, seen *snapshots) {
 func (r *report) met() bool { return r.During.P999 <= mustWrite && r.Restart <= mustRestart }
 
 // print writes the report for people.
-func (r *report) print(w io.Writer) {
+func (r *report) print(w io.Writer) error {
 	fmt.Fprintln(w, r.Machine)
 	fmt.Fprintf(w, "%d keys of %d bytes, filled in %.1f s; %d writers, %.0f writes a second together %s\n\n",
 		r.Keys, r.Bytes, r.Fill, r.Writers, r.Rate, strings.Join(r.Args, " "))
@@ -76,13 +76,16 @@ func (r *report) print(w io.Writer) {
 	}{{"outside a snapshot", r.Quiet}, {"during a snapshot", r.During}} {
 		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t\n", row.name, row.Count, short(row.P50), short(row.P99), short(row.P999), short(row.Largest))
 	}
-	t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
 	fmt.Fprintf(w, "\nsnapshots         %d, median %.2f s, %d MiB\n", len(r.Snapshots), load.Median(r.Snapshots), r.Size>>20)
 	fmt.Fprintf(w, "write p99.9       %s during a snapshot, must be at most %s: %s\n", short(r.During.P999), mustWrite, verdict(r.During.P999 <= mustWrite))
 	fmt.Fprintf(w, "restart           %.2f s until the first read, must be at most %.0f s: %s\n", r.Restart, mustRestart, verdict(r.Restart <= mustRestart))
 	m := r.Memory
-	fmt.Fprintf(w, "memory per key    dtkv %s filled, %s after the snapshots, %s restarted; Redis %s (resident, less that of the empty server)\n\n",
+	_, err := fmt.Fprintf(w, "memory per key    dtkv %s filled, %s after the snapshots, %s restarted; Redis %s (resident, less that of the empty server)\n\n",
 		r.perKey(m.Filled-m.Empty), r.perKey(m.Written-m.Empty), r.perKey(m.Restarted-m.Empty), r.perKey(m.Redis-m.RedisEmpty))
+	return err
 }
 
 func (r *report) perKey(bytes int64) string { return fmt.Sprintf("%d B", bytes/int64(r.Keys)) }

@@ -3,12 +3,15 @@ package main
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/dtkv/dtkv/bench/load"
 )
@@ -63,9 +66,10 @@ func TestWritesThatWaitBehindASlowOneCountFromWhenTheyWereDue(t *testing.T) {
 	go answer(l, stall)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	w := writer{o: options{rate: 100, writers: 1, data: load.Data{Keys: 10, Bytes: 1}}, server: &load.Server{Addr: l.Addr().String()}, began: time.Now()}
+	w := writer{o: options{rate: 100, writers: 1, data: load.Data{Keys: 10, Bytes: 1}}, began: time.Now()}
+	server := &load.Server{Addr: l.Addr().String()}
 	time.AfterFunc(2*stall, cancel)
-	if err := w.run(ctx); err != nil {
+	if err := server.Talk(func(client *redis.Client) error { return w.run(ctx, client) }); err != nil {
 		t.Fatal(err)
 	}
 	slow := 0
@@ -92,9 +96,9 @@ func answer(l net.Listener, stall time.Duration) {
 				case line == "set":
 					time.Sleep(stall)
 					stall = 0
-					c.Write([]byte("+OK\r\n"))
+					fmt.Fprint(c, "+OK\r\n")
 				case line == "hello":
-					c.Write([]byte("-ERR unknown command 'hello'\r\n"))
+					fmt.Fprint(c, "-ERR unknown command 'hello'\r\n")
 				}
 			}
 		}()
@@ -108,7 +112,9 @@ func TestReportSaysWhatWasMissed(t *testing.T) {
 		t.Error("51 ms were accepted where 50 ms are due")
 	}
 	var out strings.Builder
-	r.print(&out)
+	if err := r.print(&out); err != nil {
+		t.Fatal(err)
+	}
 	for _, want := range []string{"51.00 ms during a snapshot, must be at most 50ms: MISSED", "2.00 s until the first read, must be at most 10 s: reached", "dtkv 500 B filled", "Redis 400 B"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, out.String())

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/dtkv/dtkv/bench/load"
 )
 
@@ -21,7 +23,7 @@ type sample struct {
 //
 // Each writer is one goroutine, which this function starts and waits for. The rate does not follow the server: a write
 // that waits behind a slow one counts from the moment it was due, else a stall of a second would be a single slow write.
-func write(ctx context.Context, s *load.Server, o options, seen *snapshots, progress *load.Progress) ([]sample, error) {
+func write(ctx context.Context, server *load.Server, o options, seen *snapshots, progress *load.Progress) ([]sample, error) {
 	writing, stop := context.WithCancel(ctx)
 	defer stop()
 	var wg sync.WaitGroup
@@ -30,8 +32,9 @@ func write(ctx context.Context, s *load.Server, o options, seen *snapshots, prog
 	began := time.Now()
 	for i := range o.writers {
 		wg.Go(func() {
-			w := writer{o: o, server: s, number: i, began: began}
-			if errs[i] = w.run(writing); errs[i] != nil {
+			w := writer{o: o, number: i, began: began}
+			errs[i] = server.Talk(func(client *redis.Client) error { return w.run(writing, client) })
+			if errs[i] != nil {
 				stop()
 			}
 			all[i] = w.samples
@@ -58,15 +61,12 @@ func write(ctx context.Context, s *load.Server, o options, seen *snapshots, prog
 // writer is one of the writers.
 type writer struct {
 	o       options
-	server  *load.Server
 	number  int
 	began   time.Time
 	samples []sample
 }
 
-func (w *writer) run(ctx context.Context) error {
-	client := w.server.Client()
-	defer client.Close()
+func (w *writer) run(ctx context.Context, client *redis.Client) error {
 	random := rand.New(rand.NewPCG(uint64(w.number), 1))
 	value := strings.Repeat("y", w.o.data.Bytes)
 	step := time.Duration(float64(time.Second) * float64(w.o.writers) / w.o.rate)
