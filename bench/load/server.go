@@ -65,13 +65,13 @@ func StartDtkv(ctx context.Context, binary, dir string, more ...string) (*Server
 	return start(ctx, &Server{Name: "dtkv", Addr: loopback(port), Dir: dir}, binary, append(args, more...))
 }
 
-// Build builds the dtkv of this checkout into dir and returns its path.
+// Build builds the dtkv of this checkout into dir and returns its path, dir/bin/dtkv.
 func Build(ctx context.Context, dir string) (string, error) {
 	root, err := Root()
 	if err != nil {
 		return "", err
 	}
-	binary := filepath.Join(dir, "dtkv")
+	binary := filepath.Join(dir, "bin", "dtkv")
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/dtkv")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
