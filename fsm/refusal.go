@@ -94,6 +94,3 @@ func (r *Refusal) Is(target error) bool {
 	t, ok := target.(*Refusal)
 	return ok && t.Code == r.Code
 }
-
-// refused is the result of an operation that is refused without a path to name.
-func refused(sentinel *Refusal) Result { return Result{Err: sentinel} }

@@ -1,0 +1,203 @@
+package fsm
+
+// Remove removes values and empty directories, all or none (DEL). Result: Int is how many there were. The keys are
+// removed in order, so a directory may follow its last child; a key given twice counts once.
+type Remove struct{ Keys [][]byte }
+
+func (o *Remove) apply(m *Machine) Result {
+	if len(o.Keys) > 1 { // one key has nothing to take back
+		m.record()
+	}
+	var r Result
+	for _, key := range o.Keys {
+		removed, no := m.removeKey(key)
+		if no != nil {
+			m.rollback()
+			return refused(no)
+		}
+		if removed {
+			r.Int++
+		}
+	}
+	m.keep()
+	return r
+}
+
+// removeKey removes a value or an empty directory, if there is one.
+func (m *Machine) removeKey(key []byte) (removed bool, no *Refusal) {
+	p, ok := parsePath(key)
+	if !ok {
+		return false, ErrBadKey
+	}
+	n := m.lookup(p)
+	if n == nil {
+		return false, nil
+	}
+	if n.Children > 0 {
+		return false, &Refusal{Code: NotEmpty, Path: n.Key}
+	}
+	m.remove(n)
+	return true, nil
+}
+
+// RemoveIf removes a value when it meets a condition (DELEX, DELIFEQ). Result: Int 1 removed, 0 not. With Always
+// it removes a value or an empty directory, as Remove does.
+type RemoveIf struct {
+	Key   []byte
+	If    Condition // Always or one of the four comparisons
+	Match []byte
+}
+
+func (o *RemoveIf) apply(m *Machine) Result {
+	p, ok := parsePath(o.Key)
+	if !ok {
+		return refused(ErrBadKey)
+	}
+	if no := o.If.check(o.Match); no != nil {
+		return refused(no)
+	}
+	if o.If == Always {
+		removed, no := m.removeKey(o.Key)
+		if no != nil {
+			return refused(no)
+		}
+		if !removed {
+			return nothing
+		}
+		return done
+	}
+	n, no := m.value(p)
+	if no != nil {
+		return refused(no)
+	}
+	if n == nil || !o.If.holds(n, o.Match) {
+		return nothing
+	}
+	m.remove(n)
+	return done
+}
+
+// Rename moves a value or a directory with everything below it. Result: Int 1 done; with NX 0 when To exists. A value
+// replaces a value; nothing else is replaced. What moved is new at its place: its nodes are stamped as created by
+// this entry. A key renamed to itself stays as it is.
+type Rename struct {
+	From, To []byte
+	NX       bool
+}
+
+func (o *Rename) apply(m *Machine) Result {
+	from, ok1 := parsePath(o.From)
+	to, ok2 := parsePath(o.To)
+	if !ok1 || !ok2 {
+		return refused(ErrBadKey)
+	}
+	n := m.lookup(from)
+	if n == nil {
+		return refused(ErrNoSuchKey)
+	}
+	if from.key == to.key {
+		if o.NX {
+			return nothing
+		}
+		return done
+	}
+	target := m.lookup(to)
+	if target != nil && o.NX {
+		return nothing
+	}
+	if no := m.checkMove(n, to, target); no != nil {
+		return refused(no)
+	}
+	m.move(n, to, target)
+	return done
+}
+
+// checkMove refuses a move of n to the key to, where target is or nil.
+func (m *Machine) checkMove(n *Node, to path, target *Node) *Refusal {
+	if n.Kind == Directory {
+		if len(to.key) > len(n.Key) && to.key[:len(n.Key)] == n.Key && to.key[len(n.Key)] == Separator {
+			return &Refusal{Code: IntoItself, Path: n.Key}
+		}
+		if target != nil {
+			return &Refusal{Code: Exists, Path: target.Key}
+		}
+		longest := 0
+		m.below(n, func(n *Node) bool {
+			longest = max(longest, len(n.Key))
+			return true
+		})
+		if longest+len(to.key)-len(n.Key) > MaxKeySize {
+			return ErrBadKey
+		}
+	}
+	if target != nil && target.Kind != Value {
+		return ErrWrongType
+	}
+	_, no := m.parent(to, m.autoMkdir)
+	return no
+}
+
+// move carries out a move that checkMove allows.
+func (m *Machine) move(n *Node, to path, target *Node) {
+	all := m.subtree(n)
+	for _, n := range all {
+		m.drop(n)
+	}
+	m.touch(m.find(above(n.Key), int(n.depth)-1), -1)
+	if target != nil {
+		m.remove(target)
+	}
+
+	dir, _ := m.parent(to, m.autoMkdir)
+	if dir == nil {
+		dir = m.makeParents(to)
+	}
+	for _, old := range all {
+		depth := int(old.depth) - int(n.depth) + to.depth
+		key := blob(to.key+old.Key[len(n.Key):], depth, "")
+		moved := &Node{
+			Key: key[2:], Value: old.Value, Kind: old.Kind, Children: old.Children,
+			Created: m.stamp, Updated: m.stamp, depth: uint16(depth), born: m.journal,
+		}
+		m.tree.Set(key, moved)
+		m.added(moved)
+		m.note(nil, moved)
+	}
+	m.touch(dir, 1)
+}
+
+// Copy copies a value. Result: Int 1 copied, 0 when From is missing, or To exists and Replace is not set, or both are
+// the same key.
+type Copy struct {
+	From, To []byte
+	Replace  bool
+}
+
+func (o *Copy) apply(m *Machine) Result {
+	from, ok1 := parsePath(o.From)
+	to, ok2 := parsePath(o.To)
+	if !ok1 || !ok2 {
+		return refused(ErrBadKey)
+	}
+	n, no := m.value(from)
+	if no != nil {
+		return refused(no)
+	}
+	if n == nil || from.key == to.key || !o.Replace && m.lookup(to) != nil {
+		return nothing
+	}
+	return doneUnless(m.store(to, n.Value))
+}
+
+// Flush removes every node but the root. Result: Int is how many there were.
+type Flush struct{}
+
+func (o *Flush) apply(m *Machine) Result {
+	count := m.tree.Len()
+	if count == 0 {
+		return nothing
+	}
+	m.clear()
+	m.mutable(m.root).Children = 0
+	return Result{Int: int64(count)}
+}

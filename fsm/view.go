@@ -1,0 +1,75 @@
+package fsm
+
+import (
+	"strings"
+)
+
+// View reads one state and cannot change it. It is two words, meant to be passed by value. How long it is good
+// depends on who made it: see Machine.View and Machine.Freeze. Its methods may run on many goroutines at once.
+type View struct{ s *state }
+
+// Index returns the index of the last log entry in the state.
+func (v View) Index() uint64 { return v.s.index }
+
+// Term returns the log term of the last entry that Apply folded in.
+func (v View) Term() uint64 { return v.s.logTerm }
+
+// LeaderTerm returns the log term of the last LeaderStart, 0 before the first.
+func (v View) LeaderTerm() uint64 { return v.s.leaderTerm }
+
+// ClusterMillis returns the cluster clock in milliseconds. It moves with the log and only forward.
+func (v View) ClusterMillis() int64 { return v.s.clusterMillis }
+
+// Len returns the number of values.
+func (v View) Len() int { return v.s.values }
+
+// Nodes returns the number of nodes of every kind, without the root.
+func (v View) Nodes() int { return v.s.tree.Len() }
+
+// Lookup returns the node of a key; the empty key is the root. It costs O(log n) and allocates nothing.
+func (v View) Lookup(key []byte) (*Node, bool) {
+	if len(key) == 0 {
+		return v.s.root, true
+	}
+	name := alias(key)
+	n := v.s.find(name, depthOf(name))
+	return n, n != nil
+}
+
+// Children calls fn for the children of a directory in the order of their names, from the first name greater than
+// after on, until fn returns false. It calls nothing when dir is no directory. It costs what it visits.
+func (v View) Children(dir, after []byte, fn func(name string, n *Node) bool) {
+	d, ok := v.Lookup(dir)
+	if !ok || d.Kind != Directory {
+		return
+	}
+	prefix := d.Key
+	if d.depth > 0 {
+		prefix += string(Separator)
+	}
+	prefix = blob(prefix, int(d.depth)+1, "")
+	v.s.tree.Ascend(prefix+string(after), func(key string, n *Node) bool {
+		if !strings.HasPrefix(key, prefix) {
+			return false
+		}
+		name := key[len(prefix):]
+		if len(after) > 0 && name == string(after) {
+			return true
+		}
+		return fn(name, n)
+	})
+}
+
+// Ascend calls fn for every node but the root, parents before children: by depth, then by key, until fn
+// returns false.
+func (v View) Ascend(fn func(*Node) bool) {
+	v.s.tree.Scan(func(_ string, n *Node) bool { return fn(n) })
+}
+
+// Subtree calls fn for every node below dir, by depth, then by key, until fn returns false. It calls nothing when dir is
+// no directory. It costs what it visits.
+func (v View) Subtree(dir []byte, fn func(*Node) bool) {
+	if d, ok := v.Lookup(dir); ok && d.Kind == Directory {
+		v.s.below(d, fn)
+	}
+}
