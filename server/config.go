@@ -1,0 +1,212 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dtkv/dtkv/replica"
+)
+
+// Config is everything a node can be told. [Options] names each field once: as a flag (--name), an environment variable
+// (DTKV_NAME) and a line of the configuration file (name value).
+type Config struct {
+	Addr     string // where clients connect, host:port; port 0 picks a free one
+	PeerAddr string // where other nodes connect; empty: the client port + 10000
+	HTTPAddr string // /healthz and /readyz; empty: off
+	DataDir  string
+	NodeID   string // empty: the id in the data directory, n1 in a new one
+	Peers    []replica.Peer
+
+	Sync     replica.SyncMode
+	LogStore replica.LogStore
+
+	MaxValueSize int  // bytes
+	AutoMkdir    bool // create missing parent directories
+	MaxClients   int
+	Timeout      time.Duration // an idle client is disconnected after this; 0: never
+
+	SnapshotEntries  uint64
+	SnapshotBytes    int64
+	SnapshotInterval time.Duration
+
+	LogLevel slog.Level
+	Logger   *slog.Logger // not an option: cmd/dtkv makes it; nil: slog.Default()
+}
+
+// Bounds of the options.
+const (
+	minValueSize  = 1 << 10
+	maxValueSize  = 32 << 20 // half of the longest command, so that a value and its key always fit in one
+	maxMaxClients = 1_000_000
+	peerPortStep  = 10_000
+)
+
+// Default is the configuration of a node that was told nothing: durable, alone, on this machine only.
+func Default() Config {
+	return Config{
+		Addr:             "127.0.0.1:6379",
+		HTTPAddr:         "127.0.0.1:8379",
+		DataDir:          "./dtkv-data",
+		Sync:             replica.SyncAlways,
+		LogStore:         replica.StoreWAL,
+		MaxValueSize:     1 << 20,
+		MaxClients:       10_000,
+		SnapshotEntries:  1_000_000,
+		SnapshotBytes:    64 << 20,
+		SnapshotInterval: time.Hour,
+	}
+}
+
+// Set changes the option of that name. The error names the option and says what it accepts.
+func (c *Config) Set(name, value string) error {
+	for i := range Options {
+		o := &Options[i]
+		if o.Name != name {
+			continue
+		}
+		if err := o.set(c, value); err != nil {
+			return fmt.Errorf("%s %q: %w", name, value, err)
+		}
+		return nil
+	}
+	return fmt.Errorf("unknown option %q", name)
+}
+
+// Get returns the value of the option of that name as Set would accept it.
+func (c *Config) Get(name string) (string, bool) {
+	for i := range Options {
+		if Options[i].Name == name {
+			return Options[i].get(c), true
+		}
+	}
+	return "", false
+}
+
+// Validate checks what no single option can know: how they fit together.
+func (c *Config) Validate() error {
+	addrs := []struct{ option, value string }{{"addr", c.Addr}, {"peer-addr", c.PeerAddr}, {"http-addr", c.HTTPAddr}}
+	for _, a := range addrs {
+		if a.value == "" && a.option != "addr" {
+			continue
+		}
+		if err := checkLoopback(a.option, a.value); err != nil {
+			return err
+		}
+	}
+	if _, err := c.peerAddr(); err != nil {
+		return err
+	}
+	if c.DataDir == "" {
+		return errors.New("data-dir must not be empty")
+	}
+	if len(c.Peers) > 0 && c.NodeID == "" {
+		return errors.New("peers needs node-id: which of the peers is this node?")
+	}
+	for _, p := range c.Peers {
+		if p.ID == c.NodeID {
+			return nil
+		}
+	}
+	if len(c.Peers) > 0 {
+		return fmt.Errorf("node-id %q is not among the peers", c.NodeID)
+	}
+	return nil
+}
+
+// checkLoopback refuses addresses that other machines can reach. There is no password and no TLS in this release, so
+// whoever can connect owns the data.
+func checkLoopback(option, addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%s %q: want host:port", option, addr)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return fmt.Errorf("%s %q: the port must be a number from 0 to 65535", option, addr)
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("%s %q: only loopback addresses (127.0.0.1, ::1, localhost) are served in this release, "+
+		"because it has no password and no TLS yet", option, addr)
+}
+
+// peerAddr is where the peer listener binds.
+func (c *Config) peerAddr() (string, error) {
+	if c.PeerAddr != "" {
+		return c.PeerAddr, nil
+	}
+	host, port, err := net.SplitHostPort(c.Addr)
+	if err != nil {
+		return "", fmt.Errorf("addr %q: want host:port", c.Addr)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return "", fmt.Errorf("addr %q: the port must be a number", c.Addr)
+	}
+	if n == 0 {
+		return net.JoinHostPort(host, "0"), nil
+	}
+	if n+peerPortStep > 65535 {
+		return "", fmt.Errorf("addr %q: the client port + %d is no port; choose one with --peer-addr", c.Addr, peerPortStep)
+	}
+	return net.JoinHostPort(host, strconv.Itoa(n+peerPortStep)), nil
+}
+
+// replica is the part of the configuration that the Raft groups need.
+func (c *Config) replica() (replica.Config, error) {
+	peer, err := c.peerAddr()
+	if err != nil {
+		return replica.Config{}, err
+	}
+	return replica.Config{
+		DataDir:          c.DataDir,
+		NodeID:           c.NodeID,
+		PeerAddr:         peer,
+		Peers:            c.Peers,
+		Sync:             c.Sync,
+		LogStore:         c.LogStore,
+		MaxValue:         c.MaxValueSize,
+		AutoMkdir:        c.AutoMkdir,
+		SnapshotEntries:  c.SnapshotEntries,
+		SnapshotBytes:    c.SnapshotBytes,
+		SnapshotInterval: c.SnapshotInterval,
+		Logger:           c.Logger,
+	}, nil
+}
+
+// parsePeers reads n1=host:port,n2=host:port.
+func parsePeers(value string) ([]replica.Peer, error) {
+	if value == "" {
+		return nil, nil
+	}
+	var peers []replica.Peer
+	for _, part := range strings.Split(value, ",") {
+		id, addr, ok := strings.Cut(strings.TrimSpace(part), "=")
+		if !ok || id == "" {
+			return nil, errors.New("want id=host:port,id=host:port,..")
+		}
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return nil, fmt.Errorf("peer %s: want host:port", id)
+		}
+		for _, p := range peers {
+			if p.ID == id || p.Address == addr {
+				return nil, fmt.Errorf("peer %s=%s is named twice", id, addr)
+			}
+		}
+		peers = append(peers, replica.Peer{ID: id, Address: addr})
+	}
+	return peers, nil
+}
+
+func formatPeers(peers []replica.Peer) string {
+	parts := make([]string, len(peers))
+	for i, p := range peers {
+		parts[i] = p.ID + "=" + p.Address
+	}
+	return strings.Join(parts, ",")
+}

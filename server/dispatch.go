@@ -1,0 +1,301 @@
+package server
+
+import (
+	"bytes"
+	"sync"
+	"time"
+
+	"github.com/dtkv/dtkv/commands"
+	"github.com/dtkv/dtkv/fsm"
+	"github.com/dtkv/dtkv/replica"
+	"github.com/dtkv/dtkv/resp"
+)
+
+// Bounds of one unit of work.
+const (
+	flushAt    = 256 << 10 // bytes of replies that are written without waiting for the end of the pipeline
+	maxBatch   = 256 << 10 // bytes of operations proposed at once; a larger operation goes alone
+	maxPending = 4096      // commands that wait together
+	longArgs   = 512       // a read of more arguments runs outside locks
+	keepBuffer = 1 << 20   // bytes; larger buffers are not kept for the next unit
+)
+
+// unit is what running one pipeline takes. Idle connections have none, so that ten thousand of them cost little.
+type unit struct {
+	out      []byte
+	pending  []pending
+	next     int // first of pending not yet answered
+	proposal replica.Proposal
+}
+
+// pending is a command that waits for its neighbours: consecutive writes become one proposal, consecutive reads one look
+// at the state. Exactly one field is set.
+type pending struct {
+	reply   func(*resp.Writer, fsm.Result) // of a write
+	read    func(*resp.Writer, fsm.View)
+	refused error // answered in its place in the order
+}
+
+var units = sync.Pool{New: func() any { return new(unit) }}
+
+// runUnit answers every complete command that has been received. Consecutive writes are proposed together, consecutive
+// reads look at one state, a read after writes waits for them. One socket write carries the replies.
+func (c *conn) runUnit() {
+	c.beginUnit()
+	for !c.closing {
+		argv, ok, err := c.in.Next()
+		if err != nil {
+			c.settle()
+			c.refuseProtocol(err)
+			break
+		}
+		if !ok {
+			break
+		}
+		c.command(argv)
+	}
+	c.settle()
+	c.publish()
+	c.flush()
+	c.endUnit()
+}
+
+func (c *conn) beginUnit() {
+	c.unit = units.Get().(*unit)
+	c.out.Buf = c.unit.out[:0]
+	c.settings.WallMillis = c.now.UnixMilli()
+	if _, waiting := c.group.(loading); waiting {
+		c.group = c.srv.group(c.settings.Database)
+	}
+}
+
+func (c *conn) endUnit() {
+	u := c.unit
+	c.unit, u.out, c.out.Buf = nil, c.out.Buf, nil
+	if cap(u.out) > keepBuffer {
+		u.out = nil
+	}
+	if cap(u.proposal.Ops) > keepBuffer {
+		u.proposal.Ops = nil
+	}
+	units.Put(u)
+}
+
+// command plans one command and runs it or lets it wait for its neighbours.
+func (c *conn) command(argv [][]byte) {
+	c.begun = time.Time{}
+	c.account.commands++
+	if c.txn.open {
+		c.enqueue(argv)
+		return
+	}
+	cmd, plan, err := commands.Prepare(argv, c.settings)
+	if cmd != nil {
+		c.lastName = cmd
+	}
+	if err != nil {
+		c.refuse(err)
+		return
+	}
+	c.act(&plan, len(argv))
+}
+
+// act is the switch over the kinds of plans.
+func (c *conn) act(p *commands.Plan, args int) {
+	u := c.unit
+	switch p.Kind {
+	case commands.Write:
+		if u.proposal.N == 0 {
+			c.settle() // reads
+		}
+		c.addWrite(p)
+	case commands.Read:
+		if u.proposal.N > 0 {
+			c.settle()
+		}
+		if p.Long || args > longArgs {
+			c.settle()
+			c.readLong(p)
+			return
+		}
+		u.pending = append(u.pending, pending{read: p.Read})
+	case commands.Local:
+		c.settle()
+		start := c.out.Len()
+		p.Local(&c.out, c)
+		c.printed(start)
+	case commands.Transaction:
+		c.settle()
+		start := c.out.Len()
+		c.transact(p)
+		c.printed(start)
+	}
+	if p.Close {
+		c.settle()
+		c.closing = true
+	}
+	if len(u.pending) >= maxPending {
+		c.settle()
+	}
+}
+
+// refuse answers a command that could not be planned, after those that wait.
+func (c *conn) refuse(err error) {
+	if len(c.unit.pending) > 0 {
+		c.unit.pending = append(c.unit.pending, pending{refused: err})
+		return
+	}
+	start := c.out.Len()
+	c.out.Error(err)
+	c.printed(start)
+}
+
+// addWrite encodes the operation behind those that wait. One that would make the proposal too large waits for the next.
+func (c *conn) addWrite(p *commands.Plan) {
+	u := c.unit
+	before := len(u.proposal.Ops)
+	u.proposal.Ops = p.Op.AppendTo(u.proposal.Ops)
+	if before > 0 && len(u.proposal.Ops) > maxBatch {
+		// Propose what came before, then start anew with this one. The copy is rare: once per quarter of a megabyte.
+		op := bytes.Clone(u.proposal.Ops[before:])
+		u.proposal.Ops = u.proposal.Ops[:before]
+		c.settle()
+		u.proposal.Ops = append(u.proposal.Ops, op...)
+	}
+	u.proposal.N++
+	u.pending = append(u.pending, pending{reply: p.Reply})
+}
+
+// settle runs and answers the commands that wait.
+func (c *conn) settle() {
+	u := c.unit
+	if len(u.pending) == 0 {
+		return
+	}
+	if u.proposal.N > 0 {
+		c.propose()
+	} else {
+		c.readAll()
+	}
+	clear(u.pending) // They hold arguments and results.
+	u.pending, u.next = u.pending[:0], 0
+}
+
+// propose runs the writes that wait as one proposal.
+func (c *conn) propose() {
+	u := c.unit
+	err := c.group.Propose(c.srv.ctx, &u.proposal)
+	result := 0
+	for i := range u.pending {
+		p, start := &u.pending[i], c.out.Len()
+		switch {
+		case p.refused != nil:
+			c.out.Error(p.refused)
+		case err != nil:
+			c.out.Error(writeVerdict(err))
+		default:
+			r := u.proposal.Results[result]
+			result++
+			if r.Err != nil {
+				c.out.Error(commands.RefusalError(r.Err))
+			} else {
+				p.reply(&c.out, r)
+			}
+		}
+		c.printed(start)
+		c.flushIfFull()
+	}
+	u.resetProposal(err)
+}
+
+// resetProposal makes room for the next writes. After an unknown outcome the group may still write to the old proposal.
+func (u *unit) resetProposal(err error) {
+	if err != nil {
+		u.proposal = replica.Proposal{}
+		return
+	}
+	clear(u.proposal.Results)
+	u.proposal.Ops, u.proposal.Results, u.proposal.N = u.proposal.Ops[:0], u.proposal.Results[:0], 0
+}
+
+// readAll answers the reads that wait. It looks again for each quarter of a megabyte of replies, since no socket is
+// written to under the group's lock.
+func (c *conn) readAll() {
+	u := c.unit
+	for u.next < len(u.pending) && !c.broken {
+		err := c.group.Read(c.srv.ctx, c.lookFunc)
+		if err != nil {
+			c.failReads(readVerdict(err))
+		}
+		c.flushIfFull()
+	}
+}
+
+// look runs under the group's lock.
+func (c *conn) look(v fsm.View) {
+	u := c.unit
+	for u.next < len(u.pending) && c.out.Len() < flushAt {
+		p, start := &u.pending[u.next], c.out.Len()
+		if p.refused != nil {
+			c.out.Error(p.refused)
+		} else {
+			p.read(&c.out, v)
+			c.countLookup(start)
+		}
+		c.printed(start)
+		u.next++
+	}
+}
+
+func (c *conn) failReads(verdict error) {
+	for u := c.unit; u.next < len(u.pending); u.next++ {
+		start := c.out.Len()
+		if err := u.pending[u.next].refused; err != nil {
+			c.out.Error(err)
+		} else {
+			c.out.Error(verdict)
+		}
+		c.printed(start)
+	}
+}
+
+// readLong answers a read that visits many nodes from a copy of the state, so that nobody waits for it.
+func (c *conn) readLong(p *commands.Plan) {
+	start := c.out.Len()
+	if v, err := c.group.Frozen(c.srv.ctx); err != nil {
+		c.out.Error(readVerdict(err))
+	} else {
+		p.Read(&c.out, v)
+	}
+	c.printed(start)
+	c.flushIfFull()
+}
+
+// printed ends the printing of one command's reply, which begins at start.
+func (c *conn) printed(start int) {
+	if reply := c.out.Buf[start:]; len(reply) > 0 && reply[0] == '-' {
+		c.srv.errors.add(reply)
+	}
+	if c.muting == (muting{}) {
+		return
+	}
+	if c.muting.off || c.muting.skip {
+		c.out.Buf = c.out.Buf[:start]
+	}
+	c.muting.skip, c.muting.skipNext = c.muting.skipNext, false
+}
+
+func (c *conn) flushIfFull() {
+	if c.out.Len() >= flushAt {
+		c.flush()
+	}
+}
+
+// countLookup counts a read as a hit or, when its whole reply is a null, as a miss.
+func (c *conn) countLookup(start int) {
+	if reply := c.out.Buf[start:]; string(reply) == "$-1\r\n" || string(reply) == "_\r\n" {
+		c.account.misses++
+	} else {
+		c.account.hits++
+	}
+}

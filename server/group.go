@@ -1,0 +1,34 @@
+package server
+
+import (
+	"context"
+
+	"github.com/dtkv/dtkv/fsm"
+	"github.com/dtkv/dtkv/replica"
+)
+
+// group is a Raft group as the server sees it. *replica.Group is one; tests have another.
+type group interface {
+	// Propose puts the operations into the log as one unit and waits for their results. Its error is a promise about the
+	// write: see [verdicts].
+	Propose(ctx context.Context, p *replica.Proposal) error
+	// Read runs fn on a state that holds every write acknowledged before the call. fn runs under a lock: no I/O.
+	Read(ctx context.Context, fn func(fsm.View)) error
+	// Frozen returns such a state as an immutable copy, for reads that take long.
+	Frozen(ctx context.Context) (fsm.View, error)
+	// Status neither blocks nor waits for the group to be current.
+	Status() replica.Status
+	// Ready returns nil once the group serves reads and writes.
+	Ready(ctx context.Context) error
+}
+
+var _ group = (*replica.Group)(nil)
+
+// loading is the group of a connection that came before the groups were open.
+type loading struct{}
+
+func (loading) Propose(context.Context, *replica.Proposal) error { return errLoading }
+func (loading) Read(context.Context, func(fsm.View)) error       { return errLoading }
+func (loading) Frozen(context.Context) (fsm.View, error)         { return fsm.View{}, errLoading }
+func (loading) Status() replica.Status                           { return replica.Status{} }
+func (loading) Ready(context.Context) error                      { return errLoading }

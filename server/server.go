@@ -1,0 +1,219 @@
+// Package server runs one node: the sockets, and the road from a command to its answer.
+//
+// [Open] starts a node from a [Config], [Server.Serve] runs it until it is told to stop. Whatever a client sends, it gets
+// an answer in order; an error says what became of the write; nothing a client does harms another client or grows
+// without a bound. Package cmd/dtkv is the only caller.
+//
+// A pipeline is one unit of work ([conn.runUnit]): of everything a socket holds, consecutive writes become one proposal and
+// consecutive reads one look at the state, and one socket write carries the replies.
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/dtkv/dtkv/replica"
+)
+
+// Version is the release. The build sets it to the tag.
+var Version = "0.1.0-dev"
+
+// drainTime bounds how long a stop waits for clients that are being answered.
+const drainTime = 10 * time.Second
+
+// Server is one node.
+//
+// Goroutines: accept takes in clients; each client has one (conn); the HTTP server has its own. All of them end before
+// Close returns. No lock is taken on the way of a command but the connection's own and the group's.
+type Server struct {
+	cfg     Config
+	log     *slog.Logger
+	started time.Time
+	runID   string // 40 hexadecimal digits, new at every start
+	live    live
+
+	ctx      context.Context // ends when the stop has waited long enough
+	cancel   context.CancelFunc
+	node     *replica.Node                      // nil in tests
+	groups   atomic.Pointer[func(db int) group] // nil while loading
+	draining atomic.Bool
+
+	clients registry
+	errors  errorCounts
+	panics  atomic.Uint64
+	pace    pace
+	saves   saves
+	foreign seldom // log lines about clients that do not speak RESP
+	crowded seldom // log lines about refused clients
+
+	listener  net.Listener
+	accepting sync.WaitGroup
+	http      *http.Server
+	serving   sync.WaitGroup // HTTP
+}
+
+// newServer makes a server that listens nowhere and has no groups yet.
+func newServer(cfg Config) *Server {
+	s := &Server{cfg: cfg, log: cfg.logger(), started: time.Now()}
+	var id [20]byte
+	rand.Read(id[:])
+	s.runID = hex.EncodeToString(id[:])
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.live.init(&s.cfg)
+	return s
+}
+
+// Open starts a node. Its addresses are bound first, so that a port in use costs nothing; clients that come while the
+// data is read are answered LOADING. The error is one line that names the option to change.
+func Open(cfg Config) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s := newServer(cfg)
+	if err := s.listen(); err != nil {
+		s.cancel()
+		return nil, err
+	}
+	rc, err := cfg.replica()
+	if err == nil {
+		s.node, err = replica.Open(rc)
+	}
+	if err != nil {
+		err = explainPort(err, "peer-addr", rc.PeerAddr)
+		s.stopClients()
+		return nil, err
+	}
+	s.useGroups(func(db int) group {
+		if g, ok := s.node.Group(db); ok {
+			return g
+		}
+		return nil
+	})
+	return s, nil
+}
+
+// listen binds the client and the HTTP address and begins to serve both.
+func (s *Server) listen() (err error) {
+	s.limitClients()
+	if s.listener, err = listen(s.cfg.Addr); err != nil {
+		return explainPort(err, "addr", s.cfg.Addr)
+	}
+	if err := s.listenHTTP(); err != nil {
+		s.listener.Close()
+		return explainPort(err, "http-addr", s.cfg.HTTPAddr)
+	}
+	s.accepting.Go(func() { s.accept(s.listener) })
+	return nil
+}
+
+// explainPort says which option to change when an address is taken.
+func explainPort(err error, option, addr string) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s is in use by another process; choose another address with --%s", addr, option)
+	}
+	return err
+}
+
+// useGroups ends the loading.
+func (s *Server) useGroups(groups func(db int) group) { s.groups.Store(&groups) }
+
+// group is the group behind a database, or nil if there is none. While loading, database 0 is one that refuses.
+func (s *Server) group(db int) group {
+	if groups := s.groups.Load(); groups != nil {
+		return (*groups)(db)
+	}
+	if db == 0 {
+		return loading{}
+	}
+	return nil
+}
+
+// Addr is where clients connect, with the port that was chosen if the configuration left it open.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Ready returns nil once the node serves reads and writes.
+func (s *Server) Ready(ctx context.Context) error { return s.group(0).Ready(ctx) }
+
+// Serve runs until ctx ends, then stops as Close does. It returns early with the reason when the node must not go on,
+// and then the process should end: the disk that failed may hang whatever touches it.
+func (s *Server) Serve(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return s.Close()
+	case err := <-s.node.Fatal():
+		s.draining.Store(true)
+		s.pokeClients()
+		time.Sleep(100 * time.Millisecond) // for those who can still be told INDOUBT
+		return fmt.Errorf("this node cannot go on: %w", err)
+	}
+}
+
+// Close stops accepting, answers what is in flight, and closes connections, groups and data directory.
+func (s *Server) Close() error {
+	s.stopClients()
+	if s.node == nil {
+		return nil
+	}
+	return s.node.Close()
+}
+
+// stopClients ends everything that listens. Clients get the answers to what they have sent; those who do not take them
+// within drainTime are cut off.
+func (s *Server) stopClients() {
+	s.draining.Store(true)
+	if s.listener != nil {
+		s.listener.Close()
+		s.accepting.Wait()
+	}
+	s.pokeClients()
+	done := make(chan struct{})
+	go func() {
+		s.clients.idle.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(drainTime):
+		s.log.Warn("some clients did not take their answers; they are cut off")
+		s.cancel()
+		for _, c := range s.clients.all() {
+			c.sock.Close()
+		}
+	}
+	s.cancel()
+	if s.http != nil {
+		s.http.Close()
+	}
+	s.serving.Wait()
+}
+
+// pokeClients makes idle connections notice that the node stops.
+func (s *Server) pokeClients() {
+	for _, c := range s.clients.all() {
+		c.poke()
+	}
+}
+
+// limitClients keeps the number of clients below what the operating system lets the process open.
+func (s *Server) limitClients() {
+	const reserve = 64 // descriptors for the log, snapshots, peers and HTTP
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > 1<<30 {
+		return
+	}
+	if room := int64(limit.Cur) - reserve; int64(s.cfg.MaxClients) > room {
+		s.log.Warn("max-clients is lowered to what the limit of open files allows (ulimit -n)",
+			"max-clients", max(room, 1), "wanted", s.cfg.MaxClients, "limit", limit.Cur)
+		s.live.maxClients.Store(max(room, 1))
+	}
+}

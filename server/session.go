@@ -1,0 +1,157 @@
+package server
+
+import (
+	"time"
+
+	"github.com/dtkv/dtkv/commands"
+)
+
+var _ commands.Session = (*conn)(nil)
+
+// The methods of this file are what commands may ask of a connection. Only its own goroutine calls them.
+
+// ID is the connection's number.
+func (c *conn) ID() int64 { return c.id }
+
+// Name is what the client called itself.
+func (c *conn) Name() string { return c.face.name }
+
+// SetName names the connection.
+func (c *conn) SetName(name string) {
+	c.face.mu.Lock()
+	defer c.face.mu.Unlock()
+	c.face.name = name
+}
+
+// SetLibrary records the client library's name or version.
+func (c *conn) SetLibrary(attribute, value string) {
+	c.face.mu.Lock()
+	defer c.face.mu.Unlock()
+	switch attribute {
+	case "lib-name":
+		c.face.lib[0] = value
+	case "lib-ver":
+		c.face.lib[1] = value
+	}
+}
+
+// Select turns to the group that is the database of that number. While the groups are loading, only 0 is known to be one.
+func (c *conn) Select(db int) bool {
+	g := c.srv.group(db)
+	if g == nil {
+		return false
+	}
+	c.group, c.settings.Database = g, db
+	return true
+}
+
+// Authenticate accepts the one user of a release without passwords.
+func (c *conn) Authenticate(user, _ string) bool { return user == "default" }
+
+// Authenticated is true: there are no passwords yet, and only loopback is served.
+func (c *conn) Authenticated() bool { return true }
+
+// SetReply obeys CLIENT REPLY.
+func (c *conn) SetReply(m commands.ReplyMode) {
+	switch m {
+	case commands.ReplyOn:
+		c.muting = muting{}
+	case commands.ReplyOff:
+		c.muting = muting{off: true}
+	case commands.ReplySkip:
+		if !c.muting.off {
+			c.muting.skipNext = true
+		}
+	}
+}
+
+// SetNoEvict is remembered for CLIENT LIST: nothing is ever evicted.
+func (c *conn) SetNoEvict(on bool) { c.setFlag(&c.face.noEvict, on) }
+
+// SetNoTouch is remembered for CLIENT LIST: keys have no access times.
+func (c *conn) SetNoTouch(on bool) { c.setFlag(&c.face.noTouch, on) }
+
+// SetReadOnly is remembered: a node alone has no stale reads to offer.
+func (c *conn) SetReadOnly(on bool) { c.setFlag(&c.face.reads, on) }
+
+func (c *conn) setFlag(flag *bool, on bool) {
+	c.face.mu.Lock()
+	defer c.face.mu.Unlock()
+	*flag = on
+}
+
+// Reset makes the connection what a new one is.
+func (c *conn) Reset() {
+	c.txn = txn{}
+	c.muting = muting{}
+	c.Select(0)
+	c.face.mu.Lock()
+	defer c.face.mu.Unlock()
+	c.face.name = ""
+	c.face.noEvict, c.face.noTouch, c.face.reads = false, false, false
+}
+
+// Self describes this connection.
+func (c *conn) Self() commands.Client {
+	c.publish()
+	return c.describe(time.Now())
+}
+
+// Clients describes all connections.
+func (c *conn) Clients() []commands.Client {
+	c.publish()
+	now := time.Now()
+	conns := c.srv.clients.all()
+	list := make([]commands.Client, len(conns))
+	for i, other := range conns {
+		list[i] = other.describe(now)
+	}
+	return list
+}
+
+// Kill ends a connection: another one after what it has in hand, this one after the reply in hand.
+func (c *conn) Kill(id int64) bool {
+	if id == c.id {
+		c.closing = true
+		return true
+	}
+	other, ok := c.srv.clients.find(id)
+	if ok {
+		other.kill()
+	}
+	return ok
+}
+
+// PasswordRequired is false: see [conn.Authenticated].
+func (c *conn) PasswordRequired() bool { return false }
+
+// UnixMicro is the wall clock.
+func (c *conn) UnixMicro() int64 { return time.Now().UnixMicro() }
+
+// LastSave is when the last snapshot was finished, or else when the node started.
+func (c *conn) LastSave() int64 { return c.srv.lastSave(c.group.Status()) }
+
+// Role is this node's part in the connection's group.
+func (c *conn) Role() commands.Role { return role(c.group.Status()) }
+
+// Info prints the state of the node.
+func (c *conn) Info(sections []string) []commands.InfoSection {
+	c.publish()
+	return c.srv.info(c.group, sections)
+}
+
+// Parameters lists what CONFIG GET shows.
+func (c *conn) Parameters() []commands.Parameter { return c.srv.parameters() }
+
+// SetParameters changes what CONFIG SET may change.
+func (c *conn) SetParameters(p []commands.Parameter) error { return c.srv.setParameters(p) }
+
+// ResetStats sets the counters of INFO to zero.
+func (c *conn) ResetStats() {
+	c.publish()
+	c.srv.clients.reset()
+	c.srv.errors.reset()
+}
+
+// Durable says how far acknowledged writes have surely gone.
+func (c *conn) Durable() (synced bool, replicas int) { return durable(c.group.Status()) }
