@@ -42,12 +42,13 @@ func TestAnIncompleteCommandIsNotReadAgain(t *testing.T) {
 	}{
 		{"many arguments", multibulk(strings.Fields(strings.Repeat("a bc def ", 2000))...)},
 		{"a long line", []byte(strings.Repeat("word ", 10_000) + "\n")},
+		{"a long count", []byte("*" + strings.Repeat("1", 50_000) + "\r\n")}, // refused in the end
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			src := newPieces(test.command, 5)
 			r := NewReader(src, DefaultLimits)
-			poisoned := 0
+			poisoned := 1 // the first byte tells inline from multibulk
 			for len(src.data) > 0 {
 				if err := r.Fill(); err != nil {
 					t.Fatal(err)
@@ -56,7 +57,7 @@ func TestAnIncompleteCommandIsNotReadAgain(t *testing.T) {
 					copy(r.buf, test.command)
 				}
 				args, ok, err := r.Next()
-				if err != nil || ok != (len(src.data) == 0) {
+				if (ok || err != nil) != (len(src.data) == 0) {
 					t.Fatalf("%d bytes before the end: %q, %v, %v", len(src.data), args, ok, err)
 				}
 				for parsed := r.at + r.look; !ok && poisoned < parsed; poisoned++ {
@@ -274,6 +275,19 @@ func TestALargeCommandLeavesNothingBehind(t *testing.T) {
 			t.Errorf("kept %d bytes and room for %d arguments; the large buffer is free: %v", len(r.buf), cap(r.args), large.Value() == nil)
 		}
 		runtime.KeepAlive(r)
+	}
+}
+
+func TestRoomForArgumentsFollowsTheBuffer(t *testing.T) {
+	var src bytes.Buffer
+	r := NewReader(&src, DefaultLimits)
+	say(t, r, &src, bytes.Repeat([]byte("P\n"), restSmall/2-1))
+	before := cap(r.args)
+	if err := r.Fill(); err != io.EOF {
+		t.Fatal(err)
+	}
+	if before < restSmall/2-1 || cap(r.args) > restSmall/argsShare {
+		t.Errorf("room for %d arguments, %d before, beside %d bytes", cap(r.args), before, len(r.buf))
 	}
 }
 

@@ -120,8 +120,12 @@ func TestBadInputIsRefusedForGood(t *testing.T) {
 		{"a length without end", "*1\r\n$" + long, "too big bulk count string"},
 		{"a line without end", "GET " + long, "too big inline request"},
 		{"a line over the limit", "GET " + long + "\r\n", "too big inline request"},
+		{"a line of too many words", "a b c d e\r\n", "too big inline request"},
 		{"open quotes", "SET k \"v\r\n", "unbalanced quotes in request"},
 		{"arguments that together are too long", "*4\r\n$32\r\n" + long[:32] + "\r\n$32\r\n" + long[:32] + "\r\n$32\r\n" + long[:32] + "\r\n$32\r\n", "command too large"},
+		{"a length that begins within the limit", "*4\r\n" + strings.Repeat("$32\r\n"+long[:32]+"\r\n", 3) + "$0000000", "command too large"},
+		{"a length that ends with the limit", "*4\r\n" + strings.Repeat("$32\r\n"+long[:32]+"\r\n", 3) + "$00000\r", "command too large"},
+		{"a length one byte before the limit", "*4\r\n" + strings.Repeat("$32\r\n"+long[:32]+"\r\n", 3) + "$0000\r\n", "invalid bulk length"},
 		{"framing that is too long", "*4\r\n$32\r\n" + long[:32] + "\r\n$32\r\n" + long[:32] + "\r\n$31\r\n" + long[:31] + "\r\n$3\r\nabc\r\n", "command too large"},
 	}
 	for _, test := range tests {
@@ -133,6 +137,14 @@ func TestBadInputIsRefusedForGood(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestNothingIsReadBeyondTheLongestCommand(t *testing.T) {
+	limits := Limits{Command: 4 + 2*(5+32+2), Inline: 16}
+	in := "*3\r\n" + strings.Repeat("$32\r\n"+strings.Repeat("a", 32)+"\r\n", 2)
+	for _, more := range []string{"X", "$1\r\na\r\n"} {
+		checkRefused(t, NewReader(strings.NewReader(in+more), limits), 0, "command too large")
 	}
 }
 
@@ -308,8 +320,8 @@ func TestArgumentsLastUntilTheNextFill(t *testing.T) {
 
 // Whoever appends to an argument must not write into the next one.
 func TestArgumentsCannotGrowIntoEachOther(t *testing.T) {
-	r := NewReader(strings.NewReader("*2\r\n$1\r\na\r\n$1\r\nb\r\nECHO c d\r\n"), DefaultLimits)
-	for range 2 {
+	r := NewReader(strings.NewReader("*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\nECHO d\r\nECHO e\r\nECHO f\r\nPING\r\n"), DefaultLimits)
+	for range 5 {
 		args := next(t, r)
 		for _, a := range args {
 			if cap(a) != len(a) {
