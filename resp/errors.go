@@ -35,7 +35,6 @@ var (
 	ErrSyntax          = &Error{"ERR", "syntax error"}
 	ErrNotInteger      = &Error{"ERR", "value is not an integer or out of range"}
 	ErrNotFloat        = &Error{"ERR", "value is not a valid float"}
-	ErrOutOfRange      = &Error{"ERR", "value is out of range"}
 	ErrNotPositive     = &Error{"ERR", "value is out of range, must be positive"}
 	ErrOffset          = &Error{"ERR", "offset is out of range"}
 	ErrOverflow        = &Error{"ERR", "increment or decrement would overflow"}
