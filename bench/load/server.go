@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -176,6 +177,24 @@ func (s *Server) RSS() (int64, error) {
 	}
 	kib, err := strconv.ParseInt(string(bytes.TrimSpace(out)), 10, 64)
 	return kib << 10, err
+}
+
+// Used is the memory that the server says its data takes (used_memory of INFO), in bytes.
+func (s *Server) Used(ctx context.Context) (bytes int64, err error) {
+	var info string
+	err = s.Talk(func(client *redis.Client) error {
+		info, err = client.Info(ctx, "memory").Result()
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("memory of %s: %w", s.Name, err)
+	}
+	for line := range strings.Lines(info) {
+		if used, ok := strings.CutPrefix(line, "used_memory:"); ok {
+			return strconv.ParseInt(strings.TrimSpace(used), 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("memory of %s: INFO does not tell", s.Name)
 }
 
 // lastWords is the end of what the server printed.

@@ -30,8 +30,11 @@ func Spread(values []float64) float64 {
 
 // Latencies summarises how long operations took.
 type Latencies struct {
-	Count                   int
-	P50, P99, P999, Largest time.Duration
+	Count   int           `json:"count"`
+	P50     time.Duration `json:"p50"`
+	P99     time.Duration `json:"p99"`
+	P999    time.Duration `json:"p99_9"`
+	Largest time.Duration `json:"max"`
 }
 
 // Summarise sorts the latencies in place and summarises them.

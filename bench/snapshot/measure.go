@@ -35,7 +35,7 @@ func measure(ctx context.Context, o options, dir string, progress *load.Progress
 	if err := load.Holds(ctx, s, o.data); err != nil {
 		return nil, err
 	}
-	if r.Memory.Restarted, err = s.RSS(); err != nil {
+	if r.Memory.Restarted, err = memoryOf(ctx, s); err != nil {
 		return nil, err
 	}
 	s.Stop()
@@ -50,7 +50,7 @@ func (r *report) firstLife(ctx context.Context, o options, data string, args []s
 		return err
 	}
 	defer s.Stop()
-	if r.Memory.Empty, err = s.RSS(); err != nil {
+	if r.Memory.Empty, err = memoryOf(ctx, s); err != nil {
 		return err
 	}
 	began := time.Now()
@@ -59,7 +59,7 @@ func (r *report) firstLife(ctx context.Context, o options, data string, args []s
 	}
 	r.Fill = time.Since(began).Seconds()
 	progress.Did("filled: %.2f s", r.Fill)
-	if r.Memory.Filled, err = s.RSS(); err != nil {
+	if r.Memory.Filled, err = memoryOf(ctx, s); err != nil {
 		return err
 	}
 
@@ -69,7 +69,7 @@ func (r *report) firstLife(ctx context.Context, o options, data string, args []s
 		return err
 	}
 	r.split(samples, seen)
-	r.Memory.Written, err = s.RSS()
+	r.Memory.Written, err = memoryOf(ctx, s)
 	return err
 }
 
@@ -80,13 +80,13 @@ func (r *report) redisMemory(ctx context.Context, o options, dir string, progres
 		return err
 	}
 	defer s.Stop()
-	if r.Memory.RedisEmpty, err = s.RSS(); err != nil {
+	if r.Memory.RedisEmpty, err = memoryOf(ctx, s); err != nil {
 		return err
 	}
 	if err := fill(ctx, s, o.data, progress); err != nil {
 		return err
 	}
-	r.Memory.Redis, err = s.RSS()
+	r.Memory.Redis, err = memoryOf(ctx, s)
 	return err
 }
 
@@ -94,4 +94,12 @@ func fill(ctx context.Context, s *load.Server, d load.Data, progress *load.Progr
 	return load.Fill(ctx, s, d, func(done int) {
 		progress.Doing("filling %s: %d of %d keys", s.Name, done, d.Keys)
 	})
+}
+
+func memoryOf(ctx context.Context, s *load.Server) (m memory, err error) {
+	if m.Resident, err = s.RSS(); err != nil {
+		return m, err
+	}
+	m.Used, err = s.Used(ctx)
+	return m, err
 }

@@ -16,14 +16,20 @@ const (
 	mustRestart = 10.0                  // seconds until a restarted node answers
 )
 
-// memory is resident memory in bytes.
+// memory is what a server takes, in bytes: resident, and used as it says itself.
 type memory struct {
-	Empty      int64 `json:"dtkv_empty"`
-	Filled     int64 `json:"dtkv_filled"`
-	Written    int64 `json:"dtkv_after_snapshots"`
-	Restarted  int64 `json:"dtkv_restarted"`
-	RedisEmpty int64 `json:"redis_empty"`
-	Redis      int64 `json:"redis_filled"`
+	Resident int64 `json:"resident"`
+	Used     int64 `json:"used"`
+}
+
+// memories are the moments at which it was measured.
+type memories struct {
+	Empty      memory `json:"dtkv_empty"`
+	Filled     memory `json:"dtkv_filled"`
+	Written    memory `json:"dtkv_after_snapshots"`
+	Restarted  memory `json:"dtkv_restarted"`
+	RedisEmpty memory `json:"redis_empty"`
+	Redis      memory `json:"redis_filled"`
 }
 
 // report is everything that one measurement found, and what the JSON holds.
@@ -40,7 +46,7 @@ type report struct {
 	Snapshots []float64      `json:"snapshot_seconds"`
 	Size      int64          `json:"snapshot_bytes"`
 	Restart   float64        `json:"restart_seconds"`
-	Memory    memory         `json:"memory_bytes"`
+	Memory    memories       `json:"memory_bytes"`
 }
 
 // split sorts the writes by whether a snapshot was being written when they were due.
@@ -83,12 +89,17 @@ func (r *report) print(w io.Writer) error {
 	fmt.Fprintf(w, "write p99.9       %s during a snapshot, must be at most %s: %s\n", short(r.During.P999), mustWrite, verdict(r.During.P999 <= mustWrite))
 	fmt.Fprintf(w, "restart           %.2f s until the first read, must be at most %.0f s: %s\n", r.Restart, mustRestart, verdict(r.Restart <= mustRestart))
 	m := r.Memory
-	_, err := fmt.Fprintf(w, "memory per key    dtkv %s filled, %s after the snapshots, %s restarted; Redis %s (resident, less that of the empty server)\n\n",
-		r.perKey(m.Filled-m.Empty), r.perKey(m.Written-m.Empty), r.perKey(m.Restarted-m.Empty), r.perKey(m.Redis-m.RedisEmpty))
-	return err
+	fmt.Fprintln(t)
+	fmt.Fprintln(t, "bytes per key\tfilled\tafter snapshots\trestarted\tRedis filled\t")
+	fmt.Fprintf(t, "resident\t%d\t%d\t%d\t%d\t\n", r.perKey(m.Filled.Resident, m.Empty.Resident), r.perKey(m.Written.Resident, m.Empty.Resident),
+		r.perKey(m.Restarted.Resident, m.Empty.Resident), r.perKey(m.Redis.Resident, m.RedisEmpty.Resident))
+	fmt.Fprintf(t, "used, by INFO\t%d\t%d\t%d\t%d\t\n\n", r.perKey(m.Filled.Used, m.Empty.Used), r.perKey(m.Written.Used, m.Empty.Used),
+		r.perKey(m.Restarted.Used, m.Empty.Used), r.perKey(m.Redis.Used, m.RedisEmpty.Used))
+	return t.Flush()
 }
 
-func (r *report) perKey(bytes int64) string { return fmt.Sprintf("%d B", bytes/int64(r.Keys)) }
+// perKey is what each key takes beyond the empty server.
+func (r *report) perKey(full, empty int64) int64 { return (full - empty) / int64(r.Keys) }
 
 func short(d time.Duration) string { return fmt.Sprintf("%.2f ms", d.Seconds()*1000) }
 
