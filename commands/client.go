@@ -31,7 +31,7 @@ var clientCommand = Command{
 		clientSub("reply", 3, clientFlags, "3.2.0", "<ON | OFF | SKIP>", "Chooses which replies the connection gets", planClientReply),
 		clientSub("setinfo", 4, clientFlags, "7.2.0", "<LIB-NAME libname | LIB-VER libver>", "Tells the client library and its version", planClientSetInfo),
 		clientSub("setname", 3, clientFlags, "2.6.9", "connection-name", "Names the connection", planClientSetName),
-		clientSub("tracking", -3, clientFlags, "6.0.0", "<ON | OFF> [option ...]", "Refused when ON: there is no client-side caching yet", planClientTracking),
+		clientSub("tracking", -3, clientFlags, "6.0.0", "<ON | OFF> [option [option ...]]", "Refused when ON: there is no client-side caching yet", planClientTracking),
 		clientSub("trackinginfo", 2, clientFlags, "6.2.0", "", "Answers that client-side caching is off", planClientTrackingInfo),
 	},
 }

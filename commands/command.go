@@ -15,7 +15,7 @@ var commandCommand = Command{
 	Sub: []Command{
 		commandSub("count", 2, "2.8.13", "", "Counts the commands", planCommandCount),
 		commandSub("docs", -2, "7.0.0", "[command-name [command-name ...]]", "Answers what people want to know about commands", planCommandDocs),
-		commandSub("getkeys", -4, "2.8.13", "command [arg ...]", "Answers which of the arguments of a command are keys", planCommandGetKeys),
+		commandSub("getkeys", -4, "2.8.13", "command [arg [arg ...]]", "Answers which of the arguments of a command are keys", planCommandGetKeys),
 		helpOf("command", "server", "5.0.0", "connection"),
 		commandSub("info", -2, "2.8.13", "[command-name [command-name ...]]", "Answers what clients want to know about commands", planCommandInfo),
 		commandSub("list", -2, "7.0.0", "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]",

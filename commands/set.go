@@ -100,6 +100,7 @@ var setnxCommand = Command{
 	Summary:    "Stores a value unless the key exists; answers 1 or 0",
 	Syntax:     "key value",
 	Categories: []string{"string"},
+	Differs:    "A directory is WRONGTYPE, not 0.",
 	Plan:       planSetNX,
 }
 

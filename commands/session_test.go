@@ -1,0 +1,130 @@
+package commands
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// fakeSession is a connection to a node of one, with what tests look at.
+type fakeSession struct {
+	name             string
+	library          map[string]string
+	db               int
+	needPassword     bool
+	authenticated    bool
+	reply            ReplyMode
+	noEvict, noTouch bool
+	readOnly         bool
+	proto            int
+	killed           []int64
+	others           []Client
+	role             Role
+	parameters       []Parameter
+	statsReset       bool
+	synced           bool
+	replicas         int
+	asked            []string
+}
+
+func (s *fakeSession) ID() int64           { return 7 }
+func (s *fakeSession) Name() string        { return s.name }
+func (s *fakeSession) SetName(name string) { s.name = name }
+
+func (s *fakeSession) SetLibrary(attribute, value string) {
+	if s.library == nil {
+		s.library = make(map[string]string)
+	}
+	s.library[attribute] = value
+}
+
+func (s *fakeSession) Select(db int) bool {
+	if db != 0 {
+		return false
+	}
+	s.db = db
+	return true
+}
+
+func (s *fakeSession) Authenticate(user, password string) bool {
+	if user != "default" || s.needPassword && password != "secret" {
+		return false
+	}
+	s.authenticated = true
+	return true
+}
+
+func (s *fakeSession) Authenticated() bool    { return s.authenticated }
+func (s *fakeSession) SetReply(m ReplyMode)   { s.reply = m }
+func (s *fakeSession) SetNoEvict(on bool)     { s.noEvict = on }
+func (s *fakeSession) SetNoTouch(on bool)     { s.noTouch = on }
+func (s *fakeSession) SetReadOnly(on bool)    { s.readOnly = on }
+func (s *fakeSession) Reset()                 { *s = fakeSession{authenticated: !s.needPassword} }
+func (s *fakeSession) PasswordRequired() bool { return s.needPassword }
+func (s *fakeSession) UnixMicro() int64       { return 1_700_000_000_000_042 }
+func (s *fakeSession) LastSave() int64        { return 1_700_000_000 }
+func (s *fakeSession) ResetStats()            { s.statsReset = true }
+func (s *fakeSession) Durable() (bool, int)   { return s.synced, s.replicas }
+
+func (s *fakeSession) Self() Client {
+	return Client{
+		ID: 7, Addr: "127.0.0.1:5000", LocalAddr: "127.0.0.1:6379", FD: -1, Name: s.name, Age: 3, Flags: "N", Multi: -1,
+		Command: "client|info", User: "default", Proto: 2,
+	}
+}
+
+func (s *fakeSession) Clients() []Client {
+	all := append([]Client{s.Self()}, s.others...)
+	slices.SortFunc(all, func(a, b Client) int { return int(a.ID - b.ID) })
+	return all
+}
+
+func (s *fakeSession) Kill(id int64) bool {
+	s.killed = append(s.killed, id)
+	return true
+}
+
+func (s *fakeSession) Role() Role {
+	if s.role.Link == "" {
+		return Role{Leader: true, Offset: 9, Replicas: s.role.Replicas}
+	}
+	return s.role
+}
+
+func (s *fakeSession) Info(sections []string) []InfoSection {
+	s.asked = sections
+	all := []InfoSection{
+		{"Server", []InfoField{{"redis_version", RedisVersion}, {"tcp_port", "6379"}}},
+		{"Keyspace", []InfoField{{"db0", "keys=1,expires=0,avg_ttl=0"}}},
+	}
+	if len(sections) == 0 || sections[0] == "all" {
+		return all
+	}
+	return slices.DeleteFunc(all, func(i InfoSection) bool { return !slices.Contains(sections, strings.ToLower(i.Name)) })
+}
+
+func (s *fakeSession) Parameters() []Parameter {
+	if s.parameters == nil {
+		s.parameters = []Parameter{
+			{Name: "appendonly", Value: "yes", Fixed: true}, {Name: "databases", Value: "1", Fixed: true},
+			{Name: "maxmemory", Value: "0"}, {Name: "save", Value: ""}, {Name: "timeout", Value: "0"},
+		}
+	}
+	return s.parameters
+}
+
+func (s *fakeSession) SetParameters(changes []Parameter) error {
+	for _, c := range changes {
+		if c.Value == "wrong" {
+			return &ParameterError{c.Name, fmt.Sprintf("argument must not be %s", c.Value)}
+		}
+	}
+	for _, c := range changes {
+		for i := range s.parameters {
+			if s.parameters[i].Name == c.Name {
+				s.parameters[i].Value = c.Value
+			}
+		}
+	}
+	return nil
+}
