@@ -94,7 +94,7 @@ func (c *conn) command(argv [][]byte) {
 		c.lastName = cmd
 	}
 	if err != nil {
-		c.refuse(err)
+		c.refuse(c.refusal(cmd, err))
 		return
 	}
 	c.act(&plan, len(argv))

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -129,7 +130,7 @@ func (c *conn) enqueue(argv [][]byte) {
 	if err != nil {
 		t.aborted = true
 		t.queue, t.bytes = nil, 0 // They will not run; later ones are still checked.
-		c.out.Error(err)
+		c.out.Error(c.refusal(cmd, err))
 	} else {
 		if !t.aborted {
 			t.queue, t.bytes = append(t.queue, plan), t.bytes+size
@@ -138,6 +139,17 @@ func (c *conn) enqueue(argv [][]byte) {
 	}
 	c.printed(start)
 	c.flushIfFull()
+}
+
+// refusal is the reply to a command that could not be planned. An EXEC that is refused ends the transaction all the same,
+// as in Redis; it is the one command that has to be known by its name, since it has no plan to tell what it is.
+func (c *conn) refusal(cmd *commands.Command, err error) error {
+	var reply *resp.Error
+	if cmd == nil || cmd.Name != "exec" || !errors.As(err, &reply) {
+		return err
+	}
+	c.txn = txn{}
+	return resp.Errorf(resp.ErrExecAbort.Prefix, "Transaction discarded because of: %s", reply.Text)
 }
 
 // copyArgs copies a command out of the read buffer. size is what it counts for.

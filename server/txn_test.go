@@ -39,6 +39,8 @@ func TestTransactions(t *testing.T) {
 		{"nested MULTI is refused and does not abort", []string{"MULTI", "MULTI", "EXEC"}, crlf("+OK", "-ERR MULTI calls can not be nested", "*0")},
 		{"WATCH inside is refused and does not abort", []string{"MULTI", "WATCH k", "EXEC"}, crlf("+OK", "-ERR WATCH inside MULTI is not allowed", "*0")},
 		{"EXEC without MULTI", []string{"EXEC"}, crlf("-ERR EXEC without MULTI")},
+		{"EXEC that is refused ends the transaction", []string{"MULTI", "SET k 1", "EXEC now", "GET k", "EXEC"},
+			crlf("+OK", "+QUEUED", "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command", "$-1", "-ERR EXEC without MULTI")},
 		{"DISCARD without MULTI", []string{"DISCARD"}, crlf("-ERR DISCARD without MULTI")},
 		{"DISCARD drops the queue", []string{"MULTI", "SET k 1", "DISCARD", "GET k", "EXEC"},
 			crlf("+OK", "+QUEUED", "+OK", "$-1", "-ERR EXEC without MULTI")},
