@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,7 +40,7 @@ func Run(t testing.TB, dir string, env []string, name string, args ...string) *P
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() {
-			t.Logf("output of %s (pid %d, %s):\n%s", p.name, p.PID(), p.state(), p.log.tail(40))
+			t.Logf("output of %s (pid %d, %s):\n%s", p.name, p.PID(), p.state(), p.log.ends(30))
 		}
 	})
 	return p
@@ -168,7 +169,11 @@ func (l *log) String() string {
 	return l.buf.String()
 }
 
-func (l *log) tail(lines int) string {
+// ends is the log, or when that is long its first and last lines.
+func (l *log) ends(lines int) string {
 	all := strings.Split(strings.TrimRight(l.String(), "\n"), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
+	if len(all) > 2*lines { // A crash says first what happened, and then much else.
+		all = slices.Concat(all[:lines], []string{"..."}, all[len(all)-lines:])
+	}
+	return strings.Join(all, "\n")
 }

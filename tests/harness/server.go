@@ -106,7 +106,7 @@ func Ready(addr string, p *Process) error {
 			return nil
 		}
 		if !p.Alive() {
-			return fmt.Errorf("it ended (%s):\n%s", p.state(), p.log.tail(40))
+			return fmt.Errorf("it ended (%s):\n%s", p.state(), p.log.ends(30))
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("not ready within %s: %w", Patience, err)
