@@ -183,7 +183,7 @@ func descriptor(sock net.Conn) int {
 	fd := -1
 	if s, ok := sock.(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil {
-			raw.Control(func(n uintptr) { fd = int(n) })
+			_ = raw.Control(func(n uintptr) { fd = int(n) }) // fails on a socket that was just closed: -1
 		}
 	}
 	return fd

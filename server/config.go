@@ -105,7 +105,7 @@ func (c *Config) Validate() error {
 		return errors.New("data-dir must not be empty")
 	}
 	if len(c.Peers) > 0 && c.NodeID == "" {
-		return errors.New("peers needs node-id: which of the peers is this node?")
+		return errors.New("peers needs node-id, which of them is this node")
 	}
 	for _, p := range c.Peers {
 		if p.ID == c.NodeID {
@@ -188,7 +188,7 @@ func parsePeers(value string) ([]replica.Peer, error) {
 	for _, part := range strings.Split(value, ",") {
 		id, addr, ok := strings.Cut(strings.TrimSpace(part), "=")
 		if !ok || id == "" {
-			return nil, errors.New("want id=host:port,id=host:port,..")
+			return nil, errors.New("want id=host:port, and more after commas")
 		}
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			return nil, fmt.Errorf("peer %s: want host:port", id)

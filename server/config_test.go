@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/dtkv/dtkv/replica"
 )
 
 func TestOptionsReadBackWhatTheyWereGiven(t *testing.T) {
@@ -66,6 +68,7 @@ func TestWrongOptionsAreRefusedByName(t *testing.T) {
 }
 
 func TestValidateChecksWhatNoSingleOptionKnows(t *testing.T) {
+	one := []replica.Peer{{ID: "n1", Address: "127.0.0.1:1"}}
 	tests := []struct {
 		name   string
 		change func(*Config)
@@ -86,9 +89,9 @@ func TestValidateChecksWhatNoSingleOptionKnows(t *testing.T) {
 		{"no port", func(c *Config) { c.Addr = "127.0.0.1" }, "want host:port"},
 		{"no number for a port", func(c *Config) { c.Addr = "127.0.0.1:redis" }, "the port must be a number"},
 		{"no room for the peer port", func(c *Config) { c.Addr = "127.0.0.1:60000" }, "--peer-addr"},
-		{"peers without an id", func(c *Config) { c.Set("peers", "n1=127.0.0.1:1") }, "node-id"},
-		{"peers without this node", func(c *Config) { c.Set("peers", "n1=127.0.0.1:1"); c.NodeID = "n2" }, "not among the peers"},
-		{"peers with this node", func(c *Config) { c.Set("peers", "n1=127.0.0.1:1"); c.NodeID = "n1" }, ""},
+		{"peers without an id", func(c *Config) { c.Peers = one }, "node-id"},
+		{"peers without this node", func(c *Config) { c.Peers, c.NodeID = one, "n2" }, "not among the peers"},
+		{"peers with this node", func(c *Config) { c.Peers, c.NodeID = one, "n1" }, ""},
 		{"no data directory", func(c *Config) { c.DataDir = "" }, "data-dir"},
 	}
 	for _, test := range tests {

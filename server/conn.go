@@ -154,18 +154,18 @@ func (c *conn) readDue() time.Time {
 
 func (c *conn) armRead(due time.Time) {
 	c.readBy = due
-	c.sock.SetReadDeadline(due)
+	_ = c.sock.SetReadDeadline(due) // fails on a closed socket, as the next read will
 }
 
 func (c *conn) stopped() bool { return c.killed.Load() || c.srv.draining.Load() }
 
 // poke makes a connection that waits for bytes look again at what it waits for.
-func (c *conn) poke() { c.sock.SetReadDeadline(time.Unix(1, 0)) }
+func (c *conn) poke() { _ = c.sock.SetReadDeadline(time.Unix(1, 0)) }
 
 // kill ends the connection after what it has in hand, soon even if its peer reads nothing.
 func (c *conn) kill() {
 	c.killed.Store(true)
-	c.sock.SetWriteDeadline(time.Now().Add(time.Second))
+	_ = c.sock.SetWriteDeadline(time.Now().Add(time.Second))
 	c.poke()
 }
 
@@ -177,7 +177,7 @@ func (c *conn) flush() {
 		if c.writeBy.Sub(now) < writeTime {
 			c.writeBy = now.Add(writeTime + writeSlack)
 			if !c.killed.Load() {
-				c.sock.SetWriteDeadline(c.writeBy)
+				_ = c.sock.SetWriteDeadline(c.writeBy)
 			}
 		}
 		n, err := c.sock.Write(chunk)
@@ -232,7 +232,7 @@ func (c *conn) linger() {
 	if c.stopped() {
 		return
 	}
-	io.Copy(io.Discard, io.LimitReader(c.sock, int64(2*resp.DefaultLimits.Command)))
+	_, _ = io.Copy(io.Discard, io.LimitReader(c.sock, int64(2*resp.DefaultLimits.Command)))
 }
 
 // close is the one end of a connection.

@@ -16,26 +16,50 @@ func TestPipelinesAnswerInOrder(t *testing.T) {
 		send []string
 		want string
 	}{
-		{"a read sees the writes before it and not those after", []string{"SET k 1", "GET k", "SET k 2", "GET k"},
-			crlf("+OK", "$1", "1", "+OK", "$1", "2")},
-		{"refused commands keep their place among writes", []string{"SET k 1", "SET k", "INCR k", "NOSUCH", "GET k"},
-			crlf("+OK", "-ERR wrong number of arguments for 'set' command", ":2", "-ERR unknown command 'NOSUCH', with args beginning with: ", "$1", "2")},
-		{"refused commands keep their place among reads", []string{"GET a", "GET", "EXISTS a"},
-			crlf("$-1", "-ERR wrong number of arguments for 'get' command", ":0")},
-		{"an operation that is refused harms no other", []string{"SET k x", "INCR k", "SET k 5", "INCR k"},
-			crlf("+OK", "-ERR value is not an integer or out of range", "+OK", ":6")},
-		{"local commands wait for what is before them", []string{"SET k 1", "PING", "GET k", "ECHO hi"},
-			crlf("+OK", "+PONG", "$1", "1", "$2", "hi")},
-		{"long reads see the writes before them", []string{"SET k 1", "KEYS *", "DEL k", "KEYS *"},
-			crlf("+OK", "*1", "$1", "k", ":1", "*0")},
+		{
+			"a read sees the writes before it and not those after",
+			[]string{"SET k 1", "GET k", "SET k 2", "GET k"},
+			crlf("+OK", "$1", "1", "+OK", "$1", "2"),
+		},
+		{
+			"refused commands keep their place among writes",
+			[]string{"SET k 1", "SET k", "INCR k", "NOSUCH", "GET k"},
+			crlf("+OK", "-ERR wrong number of arguments for 'set' command", ":2", "-ERR unknown command 'NOSUCH', with args beginning with: ", "$1", "2"),
+		},
+		{
+			"refused commands keep their place among reads",
+			[]string{"GET a", "GET", "EXISTS a"},
+			crlf("$-1", "-ERR wrong number of arguments for 'get' command", ":0"),
+		},
+		{
+			"an operation that is refused harms no other",
+			[]string{"SET k x", "INCR k", "SET k 5", "INCR k"},
+			crlf("+OK", "-ERR value is not an integer or out of range", "+OK", ":6"),
+		},
+		{
+			"local commands wait for what is before them",
+			[]string{"SET k 1", "PING", "GET k", "ECHO hi"},
+			crlf("+OK", "+PONG", "$1", "1", "$2", "hi"),
+		},
+		{
+			"long reads see the writes before them",
+			[]string{"SET k 1", "KEYS *", "DEL k", "KEYS *"},
+			crlf("+OK", "*1", "$1", "k", ":1", "*0"),
+		},
 		{"RESP3 begins in the middle of a pipeline", []string{"GET a", "HELLO 3 SETNAME x", "GET a", "HELLO 2", "GET a"}, ""},
 		{"QUIT ends the pipeline", []string{"SET k 1", "GET k", "QUIT", "SET k 2"}, crlf("+OK", "$1", "1", "+OK")},
-		{"REPLY OFF hides replies until ON", []string{"SET k 1", "CLIENT REPLY OFF", "SET k 2", "NOSUCH", "CLIENT REPLY ON", "GET k"},
-			crlf("+OK", "+OK", "$1", "2")},
+		{
+			"REPLY OFF hides replies until ON",
+			[]string{"SET k 1", "CLIENT REPLY OFF", "SET k 2", "NOSUCH", "CLIENT REPLY ON", "GET k"},
+			crlf("+OK", "+OK", "$1", "2"),
+		},
 		{"REPLY SKIP hides one reply", []string{"CLIENT REPLY SKIP", "SET k 1", "GET k"}, crlf("$1", "1")},
 		{"REPLY SKIP hides a refusal", []string{"CLIENT REPLY SKIP", "NOSUCH", "PING"}, crlf("+PONG")},
-		{"RESET drops the transaction and the protocol", []string{"MULTI", "SET k 1", "RESET", "EXEC", "GET k"},
-			crlf("+OK", "+QUEUED", "+RESET", "-ERR EXEC without MULTI", "$-1")},
+		{
+			"RESET drops the transaction and the protocol",
+			[]string{"MULTI", "SET k 1", "RESET", "EXEC", "GET k"},
+			crlf("+OK", "+QUEUED", "+RESET", "-ERR EXEC without MULTI", "$-1"),
+		},
 		{"blank lines are no commands", []string{"", "PING", "", ""}, crlf("+PONG")},
 		{"unknown databases are refused", []string{"SELECT 1", "SELECT 0"}, crlf("-ERR DB index is out of range", "+OK")},
 	}
@@ -73,7 +97,7 @@ func feed(t *testing.T, s *Server, lines ...string) string {
 		t.Fatal("no room")
 	}
 	go c.serve()
-	go io.WriteString(far, strings.Join(lines, "\r\n")+"\r\nQUIT\r\n")
+	go fmt.Fprint(far, strings.Join(lines, "\r\n")+"\r\nQUIT\r\n")
 	got, err := io.ReadAll(far)
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +167,7 @@ func TestProposalsAreBounded(t *testing.T) {
 	fmt.Fprintf(&b, "*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$%d\r\n%s\r\n", len(big), big)
 	fmt.Fprint(&b, "STRLEN 0\r\nSTRLEN 9\r\nSTRLEN b\r\n")
 	c := dial(t, s)
-	go io.WriteString(c, b.String())
+	go fmt.Fprint(c, b.String())
 	c.want(strings.Repeat("+OK\r\n", 11) + crlf(":100000", ":100000", ":600000"))
 	if proposals, _, _ := g.counts(); proposals < 4 {
 		t.Errorf("%d proposals for 1.6 MB of operations", proposals)
@@ -210,7 +234,7 @@ func TestProtocolErrorsAreAnsweredAfterWhatWasBefore(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s, _ := startTestServer(t, nil)
 			c := dial(t, s)
-			io.WriteString(c, "SET k 1\r\nGET k\r\n"+test.send)
+			fmt.Fprint(c, "SET k 1\r\nGET k\r\n"+test.send)
 			c.want(crlf("+OK", "$1", "1", test.want))
 			c.CloseWriteNow()
 			c.wantEnd("")
@@ -219,7 +243,7 @@ func TestProtocolErrorsAreAnsweredAfterWhatWasBefore(t *testing.T) {
 }
 
 // CloseWriteNow says that no more is coming.
-func (c *client) CloseWriteNow() { c.Conn.(*net.TCPConn).CloseWrite() }
+func (c *client) CloseWriteNow() { _ = c.Conn.(*net.TCPConn).CloseWrite() }
 
 func TestTheLastWordsReachAClientThatStillSends(t *testing.T) {
 	s, _ := startTestServer(t, nil)
@@ -227,7 +251,7 @@ func TestTheLastWordsReachAClientThatStillSends(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		io.WriteString(c, "*2\r\n$3\r\nGET\r\n$999999999\r\n"+strings.Repeat("x", 8<<20))
+		fmt.Fprint(c, "*2\r\n$3\r\nGET\r\n$999999999\r\n"+strings.Repeat("x", 8<<20))
 		c.CloseWriteNow()
 	}()
 	<-done
@@ -238,7 +262,7 @@ func TestOtherProtocolsAreDisconnected(t *testing.T) {
 	for _, send := range []string{"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"} {
 		s, _ := startTestServer(t, nil)
 		c := dial(t, s)
-		io.WriteString(c, send)
+		fmt.Fprint(c, send)
 		got, _ := io.ReadAll(c) // The end may be a reset: we do not read what follows.
 		if len(got) != 0 {
 			t.Errorf("%q was answered %q", send, got)
@@ -300,7 +324,7 @@ func TestAPanicEndsItsConnectionOnly(t *testing.T) {
 	s.clients.add(c, 10)
 	c.group = nil // the next look at the state panics
 	go c.serve()
-	go io.WriteString(far, "GET k\r\n")
+	go fmt.Fprint(far, "GET k\r\n")
 	if got, err := io.ReadAll(far); len(got) != 0 || err != nil {
 		t.Errorf("got %q, %v", got, err)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -53,7 +54,7 @@ func TestACommandMustArriveInTime(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				_, _, far := bubble(t, nil)
-				go io.WriteString(far, "PING\r\n"+test.send)
+				go fmt.Fprint(far, "PING\r\n"+test.send)
 				got, after := endsAfter(t, far)
 				if want := crlf("+PONG", "-ERR timeout: the command was not completed in time"); got != want {
 					t.Errorf("got %q", got)
@@ -90,11 +91,11 @@ func TestASlowCommandThatIsInTimeIsAnswered(t *testing.T) {
 		_, _, far := bubble(t, nil)
 		go func() {
 			for range 5 { // The deadline of one command is not that of the next.
-				io.WriteString(far, "PI")
+				fmt.Fprint(far, "PI")
 				time.Sleep(8 * time.Second)
-				io.WriteString(far, "NG\r\n")
+				fmt.Fprint(far, "NG\r\n")
 			}
-			io.WriteString(far, "QUIT\r\n")
+			fmt.Fprint(far, "QUIT\r\n")
 		}()
 		if got, _ := endsAfter(t, far); got != strings.Repeat("+PONG\r\n", 5)+"+OK\r\n" {
 			t.Errorf("got %q", got)
@@ -106,11 +107,11 @@ func TestIdleConnectionsStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, _, far := bubble(t, nil)
 		go func() {
-			io.WriteString(far, "PI")
+			fmt.Fprint(far, "PI")
 			time.Sleep(time.Second)
-			io.WriteString(far, "NG\r\n") // A deadline was set, and must not strike now.
+			fmt.Fprint(far, "NG\r\n") // A deadline was set, and must not strike now.
 			time.Sleep(24 * time.Hour)
-			io.WriteString(far, "PING\r\nQUIT\r\n")
+			fmt.Fprint(far, "PING\r\nQUIT\r\n")
 		}()
 		if got, _ := endsAfter(t, far); got != crlf("+PONG", "+PONG", "+OK") {
 			t.Errorf("got %q", got)
@@ -123,7 +124,7 @@ func TestTheTimeoutEndsIdleConnections(t *testing.T) {
 		_, _, far := bubble(t, func(c *Config) { c.Timeout = time.Minute })
 		go func() {
 			for range 3 {
-				io.WriteString(far, "PING\r\n")
+				fmt.Fprint(far, "PING\r\n")
 				time.Sleep(50 * time.Second)
 			}
 		}()
@@ -143,8 +144,8 @@ func TestTheTimeoutCanBeSetWhileClientsIdle(t *testing.T) {
 		go c.serve()
 		go func() {
 			time.Sleep(time.Hour)
-			io.WriteString(otherFar, "CONFIG SET timeout 60\r\nQUIT\r\n")
-			io.ReadAll(otherFar)
+			fmt.Fprint(otherFar, "CONFIG SET timeout 60\r\nQUIT\r\n")
+			_, _ = io.ReadAll(otherFar)
 		}()
 		if got, after := endsAfter(t, far); got != "" || after != time.Hour {
 			t.Errorf("got %q after %s, want the end at once, since it has been idle for an hour", got, after)
@@ -156,7 +157,7 @@ func TestAPeerThatDoesNotReadIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _, far := bubble(t, nil)
 		start := time.Now()
-		io.WriteString(far, "PING\r\n") // and the answer is never taken
+		fmt.Fprint(far, "PING\r\n") // and the answer is never taken
 		s.clients.idle.Wait()
 		if after := time.Since(start); after < writeTime || after > writeTime+writeSlack {
 			t.Errorf("cut off after %s, want %s to %s", after, writeTime, writeTime+writeSlack)
@@ -169,8 +170,8 @@ func TestAPeerThatReadsSlowlyIsServed(t *testing.T) {
 		_, _, far := bubble(t, nil)
 		value := strings.Repeat("v", 1<<20)
 		go func() {
-			io.WriteString(far, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1048576\r\n"+value+"\r\n")
-			io.WriteString(far, "MGET k k k k\r\nQUIT\r\n")
+			fmt.Fprint(far, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1048576\r\n"+value+"\r\n")
+			fmt.Fprint(far, "MGET k k k k\r\nQUIT\r\n")
 		}()
 		total, buf := 0, make([]byte, 64<<10)
 		for { // 64 KiB a second at most: a MiB takes 16 s, which is longer than any one deadline.
@@ -192,7 +193,7 @@ func TestDrainAnswersWhatIsInFlight(t *testing.T) {
 		s, g, far := bubble(t, nil)
 		hold := make(chan struct{})
 		g.hold = hold
-		go io.WriteString(far, "SET k 1\r\n")
+		go fmt.Fprint(far, "SET k 1\r\n")
 		<-g.entered
 		stopped := make(chan struct{})
 		go func() {
@@ -220,7 +221,7 @@ func TestDrainEndsIdleAndStuckConnections(t *testing.T) {
 		c := newConn(s, near)
 		s.clients.add(c, 2)
 		go c.serve()
-		io.WriteString(stuck, "PING\r\n") // and the answer is never taken
+		fmt.Fprint(stuck, "PING\r\n") // and the answer is never taken
 		start := time.Now()
 		s.stopClients()
 		if after := time.Since(start); after > drainTime {

@@ -18,8 +18,10 @@ var retried = []string{"CLUSTERDOWN", "TRYAGAIN", "LOADING", "READONLY", "MASTER
 var neverEntered = []error{replica.ErrNoLeader, replica.ErrBusy, replica.ErrTooLarge, replica.ErrClosed, errLoading}
 
 func TestOnlyWritesThatNeverEnteredTheLogMayBeRetried(t *testing.T) {
-	may := []error{replica.ErrInDoubt, context.Canceled, context.DeadlineExceeded, io.EOF, errors.New("of some other kind"),
-		fmt.Errorf("%w: leadership lost", replica.ErrInDoubt)}
+	may := []error{
+		replica.ErrInDoubt, context.Canceled, context.DeadlineExceeded, io.EOF, errors.New("of some other kind"),
+		fmt.Errorf("%w: leadership lost", replica.ErrInDoubt),
+	}
 	for _, err := range may {
 		if reply := writeVerdict(err); reply.Prefix != "INDOUBT" {
 			t.Errorf("%v may have been written, and is answered %q", err, reply)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -29,7 +30,9 @@ type fakeGroup struct {
 func newFakeGroup() *fakeGroup {
 	g := &fakeGroup{machine: fsm.New(), entered: make(chan struct{}, 16)}
 	start := fsm.LeaderStart{Term: 1, Node: "n1"}
-	g.apply(start.AppendTo(nil), 1, nil)
+	if _, err := g.apply(start.AppendTo(nil), 1, nil); err != nil {
+		panic(err)
+	}
 	return g
 }
 
@@ -88,8 +91,10 @@ func (g *fakeGroup) Frozen(context.Context) (fsm.View, error) {
 }
 
 func (g *fakeGroup) Status() replica.Status {
-	return replica.Status{Role: "leader", Ready: true, Term: 1, LeaderID: "n1", Sync: replica.SyncAlways, LogStore: replica.StoreWAL,
-		Members: []replica.Member{{ID: "n1", Voter: true}}}
+	return replica.Status{
+		Role: "leader", Ready: true, Term: 1, LeaderID: "n1", Sync: replica.SyncAlways, LogStore: replica.StoreWAL,
+		Members: []replica.Member{{ID: "n1", Voter: true}},
+	}
 }
 
 func (g *fakeGroup) Ready(context.Context) error { return nil }
@@ -160,7 +165,9 @@ func dial(t *testing.T, s *Server) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { sock.Close() })
-	sock.SetDeadline(time.Now().Add(patience))
+	if err := sock.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
 	return &client{t, sock}
 }
 
@@ -196,8 +203,8 @@ func talk(t *testing.T, s *Server, lines ...string) string {
 	t.Helper()
 	c := dial(t, s)
 	go func() {
-		io.WriteString(c, strings.Join(lines, "\r\n")+"\r\n")
-		c.Conn.(*net.TCPConn).CloseWrite()
+		fmt.Fprint(c, strings.Join(lines, "\r\n")+"\r\n")
+		c.CloseWriteNow()
 	}()
 	got, err := io.ReadAll(c)
 	if err != nil {

@@ -67,8 +67,8 @@ func (s *Server) turnAway(sock net.Conn) {
 	w := resp.Writer{}
 	w.Error(resp.ErrMaxClients)
 	s.errors.add(w.Buf)
-	sock.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-	sock.Write(w.Buf)
+	_ = sock.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	_, _ = sock.Write(w.Buf) // it is welcome to know, and may be gone
 	sock.Close()
 }
 

@@ -192,7 +192,7 @@ func (s *Server) stopClients() {
 	}
 	s.cancel()
 	if s.http != nil {
-		s.http.Close()
+		_ = s.http.Close()
 	}
 	s.serving.Wait()
 }

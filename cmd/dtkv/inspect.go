@@ -73,9 +73,9 @@ func (p program) defaultDataDir() string {
 }
 
 // log prints the entries in order. A damaged entry is printed as such and does not end the list.
-func (in inspection) log(w io.Writer) error {
-	return replica.InspectLog(in.dataDir, in.group, in.from, in.to, func(e replica.LogEntry) error {
-		if in.from > 0 && e.Index < in.from || in.to > 0 && e.Index > in.to {
+func (i inspection) log(w io.Writer) error {
+	return replica.InspectLog(i.dataDir, i.group, i.from, i.to, func(e replica.LogEntry) error {
+		if i.from > 0 && e.Index < i.from || i.to > 0 && e.Index > i.to {
 			return nil
 		}
 		_, err := fmt.Fprintf(w, "%d term %d %s %s%s\n", e.Index, e.Term, e.Type, stamp(e.Appended), note(e))
@@ -114,12 +114,12 @@ func printOperations(w io.Writer, data []byte) error {
 }
 
 // snapshot prints the nodes of the newest snapshot in its order, then what the snapshot says of itself.
-func (in inspection) snapshot(w io.Writer) error {
-	file, err := replica.OpenNewestSnapshot(in.dataDir, in.group)
+func (i inspection) snapshot(w io.Writer) error {
+	file, err := replica.OpenNewestSnapshot(i.dataDir, i.group)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	info, err := fsm.InspectSnapshot(file, func(n *fsm.Node) error {
 		_, err := fmt.Fprintf(w, "%-5s %q %q created %d %s updated %d %s\n", n.Kind, n.Key, n.Value,
 			n.Created.Index, millis(n.Created.Millis), n.Updated.Index, millis(n.Updated.Millis))

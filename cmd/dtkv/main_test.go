@@ -161,7 +161,7 @@ func start(t *testing.T, dir string) *node {
 	if err := n.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { n.cmd.Process.Kill() })
+	t.Cleanup(func() { _ = n.cmd.Process.Kill() })
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if _, rest, ok := strings.Cut(n.log.String(), `"msg":"ready"`); ok {
 			_, rest, _ = strings.Cut(rest, `"addr":"`)
@@ -181,7 +181,9 @@ func (n *node) do(command string) string {
 		n.t.Fatal(err)
 	}
 	defer sock.Close()
-	sock.SetDeadline(time.Now().Add(patience))
+	if err := sock.SetDeadline(time.Now().Add(patience)); err != nil {
+		n.t.Fatal(err)
+	}
 	fmt.Fprintf(sock, "%s\r\n", command)
 	reply := make([]byte, 256)
 	size, err := sock.Read(reply)

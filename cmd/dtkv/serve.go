@@ -85,7 +85,7 @@ func (p program) configure(args []string) (server.Config, error) {
 		if err != nil {
 			return cfg, fmt.Errorf("config: %w", err)
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }()
 		if err := cfg.SetFromFile(file, f); err != nil {
 			return cfg, err
 		}
