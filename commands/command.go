@@ -69,7 +69,7 @@ func planCommandInfo(a *resp.Args, _ Settings) (Plan, error) {
 			if c, ok := find(table, name); ok {
 				c.printInfo(w)
 			} else {
-				w.NullArray()
+				w.Null()
 			}
 		}
 	}}, nil
@@ -102,6 +102,10 @@ func (c *Command) printInfo(w *resp.Writer) {
 	}
 	w.Set(0) // tips
 	c.printKeySpecs(w)
+	if len(c.Sub) == 0 {
+		w.Set(0) // as Redis has it: a set when empty, an array otherwise
+		return
+	}
 	w.Array(len(c.Sub))
 	for i := range c.Sub {
 		c.Sub[i].printInfo(w)

@@ -69,7 +69,7 @@ func TestCommandDescribesTheTable(t *testing.T) {
 			< $5
 			< limit
 			< :0
-			< *0
+			< ~0
 			< _`},
 		{"DOCS is a map of maps", `
 			@ resp3

@@ -102,6 +102,10 @@ func indexTable() *[longestName + 1][32][]*Command {
 
 // Prepare turns one client's command into a plan: lookup, subcommand, arity, keys, plan. argv[0] is the name. A refusal is
 // a *[resp.Error]; the command is returned with it, or nil when there is none of that name (and subcommand).
+//
+// What refuses the arguments, rather than the name or their number, comes with a plan that does no more than print the
+// refusal. Outside MULTI it has no use. Inside, the plan is queued and EXEC answers with the refusal, while a refusal
+// without a plan (its Kind is 0) dooms the transaction: Redis draws the line there, and clients count on both sides of it.
 func Prepare(argv [][]byte, s Settings) (*Command, Plan, error) {
 	var p Planner
 	return p.Prepare(argv, s)
@@ -128,23 +132,29 @@ func (p *Planner) Prepare(argv [][]byte, s Settings) (*Command, Plan, error) {
 		return c, Plan{}, resp.WrongArity(c.Name)
 	}
 	if err := c.checkKeys(argv); err != nil {
-		return c, Plan{}, err
+		return c, refused(err), err
 	}
 	p.args.Reset(argv[names:])
 	plan, err := c.Plan(&p.args, s)
 	switch {
-	case p.args.Err() != nil: // the first thing wrong, whatever the plan made of it
-		return c, Plan{}, p.args.Err()
-	case err != nil:
-		return c, Plan{}, err
-	case p.args.More():
-		return c, Plan{}, resp.ErrSyntax
+	case p.args.Err() != nil:
+		err = p.args.Err() // the first thing wrong, whatever the plan made of it
+	case err == nil && p.args.More():
+		err = resp.ErrSyntax
+	}
+	if err != nil {
+		return c, refused(err), err
 	}
 	if d := plan.describe; d != nil {
 		plan.Kind = Local
 		plan.Local = func(w *resp.Writer, _ Session) { d(w, Table, container) }
 	}
 	return c, plan, nil
+}
+
+// refused is the plan of a command whose arguments are wrong.
+func refused(err error) Plan {
+	return Plan{Kind: Local, Local: func(w *resp.Writer, _ Session) { w.Error(err) }}
 }
 
 // subcommand finds a container's entry by the second argument, in any case.

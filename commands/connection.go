@@ -84,10 +84,7 @@ var selectCommand = Command{
 }
 
 func planSelect(a *resp.Args, _ Settings) (Plan, error) {
-	db := a.Int()
-	if db < math.MinInt32 || db > math.MaxInt32 {
-		return Plan{}, resp.ErrNotInteger
-	}
+	db := databaseNumber(a)
 	return local(func(w *resp.Writer, s Session) {
 		if !s.Select(int(db)) {
 			w.Error(resp.ErrDBIndex)
@@ -95,6 +92,17 @@ func planSelect(a *resp.Args, _ Settings) (Plan, error) {
 		}
 		w.OK()
 	})
+}
+
+var errNotInt32 = resp.Errorf("ERR", "value is out of range, value must between %d and %d", math.MinInt32, math.MaxInt32)
+
+// databaseNumber reads an index of a database, which need not exist.
+func databaseNumber(a *resp.Args) int64 {
+	db := a.Int()
+	if db < math.MinInt32 || db > math.MaxInt32 {
+		a.Fail(errNotInt32)
+	}
+	return db
 }
 
 var readonlyCommand = Command{

@@ -114,7 +114,7 @@ func TestTheConnection(t *testing.T) {
 			> SELECT x
 			< -ERR value is not an integer or out of range
 			> SELECT 99999999999
-			< -ERR value is not an integer or out of range`},
+			< -ERR value is out of range, value must between -2147483648 and 2147483647`},
 		{"cluster words are answered", `
 			> READONLY
 			< +OK

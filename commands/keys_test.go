@@ -93,6 +93,8 @@ func TestKeysOfAnyKind(t *testing.T) {
 			< -ERR COPY to another database is not supported: no log entry spans two databases
 			> COPY a c DB -1
 			< -ERR DB index is out of range
+			> COPY a c DB 99999999999
+			< -ERR value is out of range, value must between -2147483648 and 2147483647
 			> COPY a c DB x
 			< -ERR value is not an integer or out of range
 			> COPY a c FOO

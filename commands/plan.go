@@ -71,7 +71,7 @@ func (p *Plan) Answer(w *resp.Writer, r fsm.Result) {
 //   - TxnUnwatch forgets the watches and answers OK. Unlike the others it is queued, and then answers OK and does nothing.
 //
 // In an open queue, commands with the Unqueued flag run at once, commands with NoMulti are refused with [ErrNotInMulti], and
-// all others are queued and answered with QUEUED.
+// all others are queued and answered with QUEUED, even those whose arguments are refused: see [Prepare].
 type TxnAction uint8
 
 const (

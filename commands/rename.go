@@ -57,7 +57,7 @@ func planCopy(a *resp.Args, s Settings) (Plan, error) {
 		case "REPLACE":
 			op.Replace = true
 		case "DB":
-			db = a.Int()
+			db = databaseNumber(a)
 		default:
 			a.Fail(resp.ErrSyntax)
 		}

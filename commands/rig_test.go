@@ -50,12 +50,12 @@ func (r *rig) do(argv ...string) string {
 func (r *rig) run(argv [][]byte) {
 	cmd, plan, err := Prepare(argv, r.settings)
 	switch {
-	case err != nil:
+	case err != nil && !(r.multi && plan.Kind != 0 && !cmd.Flags.Has(Unqueued)):
 		var refusal *resp.Error
 		if !errors.As(err, &refusal) {
 			r.t.Errorf("%q is refused with %T, which is no reply", argv, err)
 		}
-		r.dirty = r.dirty || r.multi
+		r.dirty = r.dirty || r.multi && plan.Kind == 0
 		r.w.Error(err)
 	case r.multi && !cmd.Flags.Has(Unqueued):
 		r.queue = append(r.queue, plan)

@@ -69,6 +69,35 @@ func TestTransactions(t *testing.T) {
 			< -EXECABORT Transaction discarded because of previous errors.
 			> EXISTS k
 			< :0`},
+		{"a command with wrong arguments is queued, and EXEC tells, as in Redis", `
+			> MULTI
+			< +OK
+			> SET k 1
+			< +QUEUED
+			> INCRBY k x
+			< +QUEUED
+			> GET a..b
+			< +QUEUED
+			> MSET a
+			< -ERR wrong number of arguments for 'mset' command
+			> DISCARD
+			< +OK
+			> MULTI
+			< +OK
+			> SET k 1
+			< +QUEUED
+			> INCRBY k x
+			< +QUEUED
+			> GET a..b
+			< +QUEUED
+			> MSET a 1 b
+			< +QUEUED
+			> EXEC
+			< *4
+			< +OK
+			< -ERR value is not an integer or out of range
+			< -BADKEY a key is 1 to 8192 bytes, without leading, trailing or doubled dots
+			< -ERR wrong number of arguments for 'mset' command`},
 		{"steps out of order", `
 			> EXEC
 			< -ERR EXEC without MULTI
