@@ -62,8 +62,11 @@ func TestRedisAnswersThroughTheHarness(t *testing.T) {
 	c := Dial(t, addr)
 	c.Want(t, "+OK\r\n", "SET", "k", "v")
 	c.Want(t, "$1\r\nv\r\n", "GET", "k")
-	if rss, ok := p.RSS(); ok && rss < 1<<20 {
-		t.Errorf("resident memory of %d bytes cannot be right", rss)
+	if now, peak, ok := p.Memory(); ok && (now < 1<<20 || peak < now) {
+		t.Errorf("resident memory of %d bytes, %d at most, cannot be right", now, peak)
+	}
+	if n, ok := p.Descriptors(); ok && n < 3 {
+		t.Errorf("%d open files cannot be right", n)
 	}
 	if code := p.Stop(t); code != 0 {
 		t.Errorf("exit code %d after SIGTERM", code)

@@ -106,19 +106,32 @@ func (p *Process) state() string {
 	return p.cmd.ProcessState.String()
 }
 
-// RSS is the memory that the process has resident, in bytes, or false where the system does not tell.
-func (p *Process) RSS() (int64, bool) {
+// Memory is what the process has resident now, and the most it ever had, in bytes. Where the system does not tell, ok is
+// false.
+func (p *Process) Memory() (now, peak int64, ok bool) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
 	if err != nil {
-		return 0, false
+		return 0, 0, false
 	}
+	found := 0
 	for line := range strings.Lines(string(status)) {
-		var kib int64
-		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kib); n == 1 {
-			return kib << 10, true
+		for _, f := range []struct {
+			format string
+			into   *int64
+		}{{"VmRSS: %d kB", &now}, {"VmHWM: %d kB", &peak}} {
+			if n, _ := fmt.Sscanf(line, f.format, f.into); n == 1 {
+				*f.into <<= 10
+				found++
+			}
 		}
 	}
-	return 0, false
+	return now, peak, found == 2
+}
+
+// Descriptors counts the files and sockets that the process has open. Where the system does not tell, ok is false.
+func (p *Process) Descriptors() (n int, ok bool) {
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.PID()))
+	return len(open), err == nil
 }
 
 // starter is where all processes are started from. A child asks to die with its parent, and to the kernel the parent is
