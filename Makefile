@@ -29,7 +29,7 @@ compare: ## measure against redis-server on this machine
 	go run ./bench/compare
 
 docs: ## print docs/commands.md from the command table
-	go test -count=1 -run TestCommandsAreDocumented ./tests -rewrite
+	go test -count=1 ./commands -run WriteDocs -update
 
 deps: ## install what the tests need beyond Go, where that is allowed
 	@tests/deps.sh

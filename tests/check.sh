@@ -29,6 +29,8 @@ run "staticcheck: see staticcheck.conf for what, and why" tool staticcheck ./...
 run "errcheck: no error is dropped unseen" tool errcheck -exclude .errcheck ./...
 run "go mod tidy" go mod tidy -diff
 run "go mod tidy of tools" go -C tools mod tidy -diff
-run "architecture, style and documents" go test -count=1 ./tests
+run "architecture and style" go test -count=1 ./tests
+run "documents in step with the code" go test -count=1 ./docs
+run "docs/commands.md in step with the table" go test -count=1 ./commands -run WriteDocs
 
 exit "$failed"
