@@ -71,8 +71,16 @@ func TestBytesInDripsAreTheSameCommands(t *testing.T) {
 	v := newVictim(t, harness.Options{})
 	var all []byte
 	for _, args := range [][]string{
-		{"SET", "k", "v\r\n\x00"}, {"GET", "k"}, {"MSET", "a", "1", "b", ""}, {"MGET", "a", "b", "none"}, {"NOSUCH", "x"},
-		{"APPEND", "k", strings.Repeat("w", 300)}, {"STRLEN", "k"}, {"INCR", "a"}, {"GET"}, {"PING"},
+		{"SET", "k", "v\r\n\x00"},
+		{"GET", "k"},
+		{"MSET", "a", "1", "b", ""},
+		{"MGET", "a", "b", "none"},
+		{"NOSUCH", "x"},
+		{"APPEND", "k", strings.Repeat("w", 300)},
+		{"STRLEN", "k"},
+		{"INCR", "a"},
+		{"GET"},
+		{"PING"},
 	} {
 		all = append(all, harness.Command(args...)...)
 	}
