@@ -1,0 +1,145 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/dtkv/dtkv/fsm"
+)
+
+// state is what Raft knows of the machine: it implements raft.BatchingFSM. Raft calls it from one goroutine.
+type state struct{ *Group }
+
+var _ raft.BatchingFSM = state{}
+
+// ApplyBatch implements raft.BatchingFSM: it folds committed entries into the machine and answers those who wait for
+// them.
+func (s state) ApplyBatch(logs []*raft.Log) []any {
+	for _, l := range logs {
+		if err := s.applyOne(l); err != nil {
+			// Every node holds these bytes. To skip them here would fork the state; to return would do the same.
+			s.node.fail(fmt.Errorf("log entry %d cannot be applied: %w", l.Index, err))
+			<-s.stopped
+		}
+	}
+	return make([]any, len(logs))
+}
+
+// Apply implements raft.FSM.
+func (s state) Apply(l *raft.Log) any { return s.ApplyBatch([]*raft.Log{l})[0] }
+
+func (s state) applyOne(l *raft.Log) error {
+	g := s.Group
+	if l.Type != raft.LogCommand {
+		g.mu.Lock()
+		g.machine.Advance(l.Index)
+		g.mu.Unlock()
+		g.noteApplied(l)
+		return nil
+	}
+	entry, err := fsm.OpenEntry(l.Data)
+	if err != nil {
+		return err
+	}
+	entry.Index, entry.LogTerm = l.Index, l.Term
+
+	var b *batch
+	if entry.Origin == g.origin {
+		b = g.proposals.take(entry.Sequence)
+	}
+	g.mu.Lock()
+	results, err := g.machine.Apply(&entry, b.observer())
+	clock := g.machine.View().ClusterMillis()
+	leader := g.machine.View().LeaderTerm()
+	b.deliver(results)
+	g.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	g.noteApplied(l)
+	g.noteLeader(&entry, leader, clock)
+	if b != nil {
+		g.proposals.applied(b)
+	}
+	return nil
+}
+
+// observer shows each transaction's states to the proposal that it came from.
+func (b *batch) observer() func(op, pos int, view fsm.View) {
+	if b == nil {
+		return nil
+	}
+	return func(op, pos int, view fsm.View) {
+		for _, p := range b.waiting {
+			if p.See != nil && p.first <= op && op < p.first+p.N {
+				p.See(op-p.first, pos, view)
+				return
+			}
+		}
+	}
+}
+
+// deliver copies each proposal's share of the results, which belong to the machine.
+func (b *batch) deliver(results []fsm.Result) {
+	if b == nil {
+		return
+	}
+	for _, p := range b.waiting {
+		p.Results = append(p.Results[:0], results[p.first:p.first+p.N]...)
+	}
+}
+
+// noteApplied records progress for the high-water mark, the transport and the status.
+func (g *Group) noteApplied(l *raft.Log) {
+	g.applied.Store(l.Index)
+	g.stores.mark.note(l.Index, l.Term)
+	g.logged.Add(int64(len(l.Data)))
+}
+
+// Snapshot implements raft.FSM. It runs between two entries and costs the same at any size.
+func (s state) Snapshot() (raft.FSMSnapshot, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.logged.Store(0)
+	return frozenState{s.machine.Freeze()}, nil
+}
+
+// Restore implements raft.FSM: the new state replaces the old one only when it has been read to its end.
+func (s state) Restore(r io.ReadCloser) error {
+	defer r.Close()
+	m, err := fsm.ReadSnapshot(r)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.machine = m
+	s.mu.Unlock()
+	s.applied.Store(m.View().Index())
+	return s.refreshNewest()
+}
+
+// Read runs fn on a state that holds every write acknowledged, by any node, before Read was called. fn runs while
+// nothing is applied: it must be short, must not block, and must keep nothing of the view. Errors: ErrNoLeader.
+func (g *Group) Read(ctx context.Context, fn func(fsm.View)) error {
+	if err := g.barrier(ctx); err != nil {
+		return err
+	}
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	fn(g.machine.View())
+	return nil
+}
+
+// Frozen returns such a state as an immutable copy, for reads that take long. It costs the same at any size, but each
+// copy makes the writes after it a little dearer, so short reads use Read. Errors: ErrNoLeader.
+func (g *Group) Frozen(ctx context.Context) (fsm.View, error) {
+	if err := g.barrier(ctx); err != nil {
+		return fsm.View{}, err
+	}
+	g.mu.Lock() // a copy marks the original as shared
+	defer g.mu.Unlock()
+	return g.machine.Freeze(), nil
+}

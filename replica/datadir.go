@@ -1,0 +1,151 @@
+package replica
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Names inside a data directory. Everything of a group lies below groups/<id>.
+const (
+	metaFile = "dtkv.json"
+	lockFile = "LOCK"
+	groupDir = "groups"
+
+	dataDirVersion = 1
+)
+
+// metadata is the content of dtkv.json, which marks a directory as ours and says whose it is.
+type metadata struct {
+	Version   int    `json:"version"`
+	ClusterID string `json:"cluster_id"`
+	NodeID    string `json:"node_id"`
+	LogStore  string `json:"log_store"`
+}
+
+// openDataDir creates or checks the data directory and locks it until the returned file is closed.
+func openDataDir(cfg Config) (*os.File, metadata, error) {
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return nil, metadata{}, fmt.Errorf("data directory: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(cfg.DataDir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, metadata{}, fmt.Errorf("data directory: %w", err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		lock.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, metadata{}, fmt.Errorf("data directory %s is in use by another process", cfg.DataDir)
+		}
+		return nil, metadata{}, fmt.Errorf("lock data directory %s: %w", cfg.DataDir, err)
+	}
+	meta, err := loadOrCreateMetadata(cfg)
+	if err != nil {
+		lock.Close()
+		return nil, metadata{}, err
+	}
+	return lock, meta, nil
+}
+
+func loadOrCreateMetadata(cfg Config) (metadata, error) {
+	path := filepath.Join(cfg.DataDir, metaFile)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return createMetadata(cfg, path)
+	}
+	if err != nil {
+		return metadata{}, fmt.Errorf("data directory: %w", err)
+	}
+	var m metadata
+	if err := json.Unmarshal(data, &m); err != nil {
+		return metadata{}, fmt.Errorf("%s is damaged: %w", path, err)
+	}
+	switch {
+	case m.Version > dataDirVersion:
+		return metadata{}, fmt.Errorf("%s was written by a newer release (version %d, this one reads %d)", path, m.Version, dataDirVersion)
+	case m.Version < 1 || m.NodeID == "" || m.ClusterID == "":
+		return metadata{}, fmt.Errorf("%s is damaged: fields are missing", path)
+	case cfg.NodeID != "" && cfg.NodeID != m.NodeID:
+		return metadata{}, fmt.Errorf("data directory %s belongs to node %q, not to %q", cfg.DataDir, m.NodeID, cfg.NodeID)
+	case m.LogStore != string(cfg.LogStore):
+		return metadata{}, fmt.Errorf("data directory %s keeps its log in %q; start with --log-store %s", cfg.DataDir, m.LogStore, m.LogStore)
+	}
+	return m, nil
+}
+
+// createMetadata claims an empty directory. A directory with other files in it is refused: it is somebody else's, or
+// ours without its mark, and in both cases a fresh start would bury data.
+func createMetadata(cfg Config, path string) (metadata, error) {
+	entries, err := os.ReadDir(cfg.DataDir)
+	if err != nil {
+		return metadata{}, fmt.Errorf("data directory: %w", err)
+	}
+	for _, e := range entries {
+		if e.Name() != lockFile && !strings.HasPrefix(e.Name(), metaFile) {
+			return metadata{}, fmt.Errorf("%s is not a dtkv data directory: it holds %q but no %s", cfg.DataDir, e.Name(), metaFile)
+		}
+	}
+	m := metadata{Version: dataDirVersion, ClusterID: newClusterID(cfg.Peers), NodeID: cfg.NodeID, LogStore: string(cfg.LogStore)}
+	if m.NodeID == "" {
+		m.NodeID = "n1"
+	}
+	data, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return metadata{}, err
+	}
+	if err := writeFileSynced(path, append(data, '\n')); err != nil {
+		return metadata{}, fmt.Errorf("data directory: %w", err)
+	}
+	return m, nil
+}
+
+// newClusterID is the same on all nodes that were given the same peers, and random for a node alone.
+func newClusterID(peers []Peer) string {
+	if len(peers) == 0 {
+		var id [8]byte
+		rand.Read(id[:])
+		return hex.EncodeToString(id[:])
+	}
+	lines := make([]string, len(peers))
+	for i, p := range peers {
+		lines[i] = p.ID + "=" + p.Address
+	}
+	slices.Sort(lines)
+	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
+	return hex.EncodeToString(sum[:8])
+}
+
+// writeFileSynced replaces a file so that a crash leaves the old or the new content, never a mixture.
+func writeFileSynced(path string, data []byte) error {
+	tmp := path + ".tmp"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

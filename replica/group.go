@@ -1,0 +1,263 @@
+package replica
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/dtkv/dtkv/fsm"
+)
+
+// Group is this node's part in one Raft group.
+//
+// Goroutines, and what each may touch:
+//
+//	raft's own    the state methods; the apply goroutine alone writes machine
+//	lead          proposes LeaderStart when this node is elected
+//	followFates   reads futures; fails proposals that Raft gave up
+//	keepMark      alone writes the high-water mark
+//	keepSnapshots asks Raft for snapshots
+//	runRounds     confirms leadership while reads wait
+//	watchdog      reads how long a store call has taken
+//
+// mu is a leaf: nothing is called, sent or logged while it is held, but the machine and the callbacks of Read.
+type Group struct {
+	id     int
+	node   *Node
+	cfg    Config
+	origin uint64 // tells this process's proposals from all others'
+
+	stores    *stores
+	watch     *watchdog
+	transport *transport
+	raft      *raft.Raft
+	notify    chan bool // hints from Raft that leadership may have changed
+	proposals *proposals
+	rounds    rounds
+
+	mu      sync.RWMutex
+	machine *fsm.Machine
+
+	ready      atomic.Uint64                     // the newest term in which this node leads and has applied its LeaderStart
+	clockBase  atomic.Int64                      // the cluster clock when that was applied
+	leaderTerm uint64                            // the machine's newest leader term; of the apply goroutine
+	applied    atomic.Uint64                     // index of the newest entry folded in
+	logged     atomic.Int64                      // bytes of log since the newest snapshot was begun
+	snapshots  atomic.Uint64                     // taken since the start of the process
+	newest     atomic.Pointer[raft.SnapshotMeta] // the newest snapshot on disk, zero if there is none
+
+	turn    turn          // wakes those who wait for a leader
+	stopped chan struct{} // closed when the group ends; every wait selects on it
+	wg      sync.WaitGroup
+	fates   chan struct{} // closed when followFates has ended
+}
+
+// turn lets any number of waiters learn that something changed.
+type turn struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+// next returns a channel that the next change closes.
+func (t *turn) next() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ch == nil {
+		t.ch = make(chan struct{})
+	}
+	return t.ch
+}
+
+func (t *turn) changed() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ch != nil {
+		close(t.ch)
+		t.ch = nil
+	}
+}
+
+// openGroup opens what the group has on disk, or forms it, and starts its Raft.
+func openGroup(n *Node, id int) (*Group, error) {
+	var seed [8]byte
+	rand.Read(seed[:])
+	g := &Group{
+		id:      id,
+		node:    n,
+		cfg:     n.cfg,
+		origin:  binary.LittleEndian.Uint64(seed[:]),
+		machine: fsm.New(),
+		notify:  make(chan bool, 16),
+		stopped: make(chan struct{}),
+		fates:   make(chan struct{}),
+	}
+	g.proposals = newProposals(g)
+	g.watch = newWatchdog(g.cfg.DiskStall, n.fail)
+	logger := raftLog{slog: g.cfg.Logger, hclog: raftLogger(g.cfg.Logger)}
+	dir := filepath.Join(g.cfg.DataDir, groupDir, strconv.Itoa(id))
+	var err error
+	if g.stores, err = openStores(dir, g.cfg, g.watch, logger); err != nil {
+		return nil, err
+	}
+	if err := g.refreshNewest(); err != nil {
+		return nil, errors.Join(err, g.stores.close())
+	}
+	stream := &raftStream{
+		hello:    hello{Version: peerVersion, Cluster: n.meta.ClusterID, From: n.meta.NodeID, Group: id, Use: useRaft},
+		addr:     announced{g.address(n)},
+		dial:     g.cfg.dial,
+		incoming: make(chan net.Conn),
+		done:     make(chan struct{}),
+	}
+	g.transport = newTransport(n.meta.NodeID, stream, logger, 2*g.cfg.heartbeat, g.applied.Load)
+	if err := g.startRaft(logger); err != nil {
+		return nil, errors.Join(err, g.transport.close(), g.stores.close())
+	}
+	n.peers.serve(id, stream)
+	g.wg.Go(g.watch.run)
+	g.wg.Go(g.lead)
+	g.wg.Go(g.keepMark)
+	g.wg.Go(g.keepSnapshots)
+	go g.followFates()
+	return g, nil
+}
+
+// address is where other nodes reach this one: what the peers were told, or else where the listener is bound.
+func (g *Group) address(n *Node) string {
+	for _, p := range g.cfg.Peers {
+		if p.ID == n.meta.NodeID {
+			return p.Address
+		}
+	}
+	return n.PeerAddr()
+}
+
+// announced is an address that others use for this node; it need not be one that the node is bound to.
+type announced struct{ address string }
+
+// Network implements net.Addr.
+func (announced) Network() string { return "tcp" }
+
+// String implements net.Addr.
+func (a announced) String() string { return a.address }
+
+func (g *Group) raftConfig(logger raftLog) *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(g.node.meta.NodeID)
+	c.HeartbeatTimeout = g.cfg.heartbeat
+	c.ElectionTimeout = g.cfg.heartbeat
+	c.LeaderLeaseTimeout = g.cfg.heartbeat * 4 / 5
+	c.CommitTimeout = 10 * time.Millisecond
+	c.MaxAppendEntries = maxAppend
+	c.BatchApplyCh = true // room in the queue, so that ApplyLog never waits
+	c.NotifyCh = g.notify
+	c.Logger = logger.hclog
+	c.NoLegacyTelemetry = true
+	// keepSnapshots decides; Raft's own rule knows entries only.
+	c.SnapshotInterval = never
+	c.SnapshotThreshold = 1 << 62
+	c.TrailingLogs = minTrailing
+	return c
+}
+
+const (
+	maxAppend = 64 // entries per message; of entryTarget bytes each, a message stays below 16 MiB
+	never     = 10 * 365 * 24 * time.Hour
+)
+
+// startRaft forms the group if this is its first start, and runs Raft.
+func (g *Group) startRaft(logger raftLog) error {
+	c := g.raftConfig(logger)
+	exists, err := raft.HasExistingState(g.stores.log, g.stores.stable, g.stores.snaps)
+	if err != nil {
+		return err
+	}
+	if !exists {
+		servers := []raft.Server{{ID: c.LocalID, Address: g.transport.LocalAddr()}}
+		if len(g.cfg.Peers) > 0 {
+			servers = nil
+			for _, p := range g.cfg.Peers {
+				servers = append(servers, raft.Server{ID: raft.ServerID(p.ID), Address: raft.ServerAddress(p.Address)})
+			}
+		}
+		err := raft.BootstrapCluster(c, g.stores.log, g.stores.stable, g.stores.snaps, g.transport, raft.Configuration{Servers: servers})
+		if err != nil {
+			return fmt.Errorf("form group %d: %w", g.id, err)
+		}
+	}
+	if g.raft, err = raft.NewRaft(c, state{g}, g.stores.log, g.stores.stable, g.stores.snaps, g.transport); err != nil {
+		return fmt.Errorf("%s: %w", g.stores.dir, err)
+	}
+	if f := g.raft.GetConfiguration(); f.Error() == nil && exists {
+		g.stores.log.sole.Store(soleVoter(f.Configuration(), c.LocalID))
+	}
+	if g.stores.log.sole.Load() {
+		g.transport.electNow()
+	}
+	return nil
+}
+
+// Ready returns once this node leads the group and may serve it. Errors: ErrNoLeader when ctx ends first, ErrClosed.
+func (g *Group) Ready(ctx context.Context) error {
+	for {
+		changed := g.turn.next()
+		if g.leads(g.ready.Load()) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-g.stopped:
+			return ErrClosed
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrNoLeader, ctx.Err())
+		}
+	}
+}
+
+// leading is Ready within the election wait, and free when this node leads.
+func (g *Group) leading(ctx context.Context) error {
+	if g.leads(g.ready.Load()) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, g.cfg.ElectionWait)
+	defer cancel()
+	return g.Ready(ctx)
+}
+
+// leads reports whether this node leads in that term now, as far as it knows.
+func (g *Group) leads(term uint64) bool {
+	return term != 0 && g.raft.State() == raft.Leader && g.raft.CurrentTerm() == term
+}
+
+// closeWait bounds how long close waits for what is in flight.
+const closeWait = 3 * time.Second
+
+// close finishes what is in flight and ends the group.
+func (g *Group) close() error {
+	g.node.peers.forget(g.id)
+	g.proposals.close()
+	select {
+	case <-g.proposals.idle:
+	case <-time.After(closeWait):
+	}
+	close(g.stopped)
+	close(g.watch.stopped)
+	err := g.raft.Shutdown().Error()
+	err = errors.Join(err, g.transport.close())
+	g.wg.Wait()
+	select {
+	case <-g.fates:
+	case <-time.After(closeWait): // Raft lost a future; see followFates
+	}
+	return errors.Join(err, g.stores.mark.write(), g.stores.close())
+}

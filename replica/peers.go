@@ -1,0 +1,234 @@
+package replica
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Every stream between nodes opens with one line of JSON, the hello, answered by "ok" or by what is wrong. It keeps a
+// node of another cluster, an old address or a stray client from ever reaching a Raft library that trusts its peers.
+const (
+	peerVersion  = 1
+	helloLimit   = 1 << 10 // bytes
+	helloTimeout = 2 * time.Second
+	helloOK      = "ok\n"
+)
+
+// hello says who opens a stream, to whom, and what for.
+type hello struct {
+	Version int    `json:"dtkv"`
+	Cluster string `json:"cluster"`
+	From    string `json:"from"`
+	To      string `json:"to"`
+	Group   int    `json:"group"`
+	Use     string `json:"use"` // "raft"
+}
+
+const useRaft = "raft"
+
+// peerListener accepts the streams of all groups and hands each to the group it names.
+//
+// Goroutines: accept, and one for each stream until its hello is read. mu is a leaf.
+type peerListener struct {
+	listener net.Listener
+	meta     metadata
+	logger   *slog.Logger
+	wg       sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	groups map[int]*raftStream
+	greet  map[net.Conn]struct{} // streams whose hello has not come yet
+}
+
+func listenPeers(l net.Listener, meta metadata, logger *slog.Logger) *peerListener {
+	p := &peerListener{listener: l, meta: meta, logger: logger, groups: map[int]*raftStream{}, greet: map[net.Conn]struct{}{}}
+	p.wg.Go(p.accept)
+	return p
+}
+
+func (p *peerListener) accept() {
+	for {
+		conn, err := p.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			p.logger.Warn("accepting a peer failed", "error", err)
+			time.Sleep(50 * time.Millisecond) // out of file descriptors: do not spin
+			continue
+		}
+		p.mu.Lock()
+		if p.closed || len(p.greet) >= maxGreeting {
+			conn.Close()
+		} else {
+			p.greet[conn] = struct{}{}
+			p.wg.Go(func() { p.receive(conn) })
+		}
+		p.mu.Unlock()
+	}
+}
+
+// maxGreeting bounds the streams that have not said hello yet; more are closed at once.
+const maxGreeting = 256
+
+// receive reads the hello of one stream and hands it on.
+func (p *peerListener) receive(conn net.Conn) {
+	stream, err := p.readHello(conn)
+	p.mu.Lock()
+	delete(p.greet, conn)
+	p.mu.Unlock()
+	if err != nil {
+		p.logger.Warn("refused a peer", "remote", conn.RemoteAddr().String(), "error", err)
+		fmt.Fprintf(conn, "refused: %v\n", err)
+		conn.Close()
+		return
+	}
+	select {
+	case stream.incoming <- conn:
+	case <-stream.done:
+		conn.Close()
+	}
+}
+
+func (p *peerListener) readHello(conn net.Conn) (*raftStream, error) {
+	conn.SetDeadline(time.Now().Add(helloTimeout))
+	line, err := readLine(conn)
+	if err != nil {
+		return nil, fmt.Errorf("no hello: %w", err)
+	}
+	var h hello
+	if err := json.Unmarshal(line, &h); err != nil {
+		return nil, errors.New("no hello: not a dtkv peer")
+	}
+	p.mu.Lock()
+	stream := p.groups[h.Group]
+	p.mu.Unlock()
+	switch {
+	case h.Version != peerVersion:
+		return nil, fmt.Errorf("peer protocol version %d, this node speaks %d", h.Version, peerVersion)
+	case h.Cluster != p.meta.ClusterID:
+		return nil, fmt.Errorf("node %q is of cluster %q, this node of %q", h.From, h.Cluster, p.meta.ClusterID)
+	case h.To != p.meta.NodeID:
+		return nil, fmt.Errorf("the stream is for node %q, this is %q", h.To, p.meta.NodeID)
+	case h.Use != useRaft:
+		return nil, fmt.Errorf("unknown use %q", h.Use)
+	case stream == nil:
+		return nil, fmt.Errorf("no group %d here", h.Group)
+	}
+	if _, err := io.WriteString(conn, helloOK); err != nil {
+		return nil, err
+	}
+	return stream, conn.SetDeadline(time.Time{})
+}
+
+// readLine reads up to a newline byte by byte: whatever follows belongs to the stream's next reader.
+func readLine(r io.Reader) ([]byte, error) {
+	var line []byte
+	var b [1]byte
+	for len(line) < helloLimit {
+		if _, err := io.ReadFull(r, b[:]); err != nil {
+			return nil, err
+		}
+		if b[0] == '\n' {
+			return line, nil
+		}
+		line = append(line, b[0])
+	}
+	return nil, bufio.ErrTooLong
+}
+
+// serve lets streams for the group in.
+func (p *peerListener) serve(group int, s *raftStream) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.groups[group] = s
+}
+
+// forget closes the door on a group.
+func (p *peerListener) forget(group int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.groups, group)
+}
+
+func (p *peerListener) close() {
+	p.listener.Close()
+	p.mu.Lock()
+	p.closed = true
+	for conn := range p.greet {
+		conn.Close()
+	}
+	p.mu.Unlock()
+	p.wg.Wait()
+}
+
+// raftStream is the network of one group's Raft: it dials peers with a hello and accepts what the listener hands over.
+type raftStream struct {
+	hello    hello
+	addr     net.Addr
+	dial     func(address string, timeout time.Duration) (net.Conn, error)
+	incoming chan net.Conn
+	done     chan struct{}
+	once     sync.Once
+}
+
+// Accept implements net.Listener.
+func (s *raftStream) Accept() (net.Conn, error) {
+	select {
+	case conn := <-s.incoming:
+		return conn, nil
+	case <-s.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (s *raftStream) Close() error {
+	s.once.Do(func() { close(s.done) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (s *raftStream) Addr() net.Addr { return s.addr }
+
+// Dial implements raft.StreamLayer. The address is id@host:port, see tagged.
+func (s *raftStream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	deadline := time.Now().Add(timeout)
+	h := s.hello
+	to, at, ok := strings.Cut(string(address), addressTag)
+	if !ok {
+		return nil, fmt.Errorf("address %q names no node", address)
+	}
+	h.To = to
+	conn, err := s.dial(at, timeout)
+	if err != nil {
+		return nil, err
+	}
+	line, err := json.Marshal(h)
+	if err != nil {
+		return nil, err
+	}
+	conn.SetDeadline(deadline)
+	if _, err = conn.Write(append(line, '\n')); err == nil {
+		var answer []byte
+		if answer, err = readLine(conn); err == nil && string(answer)+"\n" != helloOK {
+			err = fmt.Errorf("peer %s: %s", address, answer)
+		}
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, conn.SetDeadline(time.Time{})
+}

@@ -1,0 +1,292 @@
+package replica
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/dtkv/dtkv/fsm"
+	"github.com/dtkv/dtkv/ttl"
+)
+
+// Bounds on proposals, in bytes of encoded operations.
+const (
+	// entryTarget is when an entry is full. Larger ones make replication slow, smaller ones waste an fsync.
+	entryTarget = 256 << 10
+	// MaxProposal bounds one call of Propose; with the envelope it must stay below the 64 MiB of the log stores.
+	MaxProposal = 63 << 20
+	// maxWaiting bounds all that waits for the log; more is refused with ErrBusy.
+	maxWaiting = 256 << 20
+	// maxInFlight is how many entries may be on their way through Raft at once. A second one is only worth an fsync of
+	// its own when it is full.
+	maxInFlight = 2
+)
+
+// Proposal is what one caller wants to have in the log: operations that are applied one after the other, in one entry.
+// It may be reused after Propose has returned, unless that returned ErrInDoubt.
+type Proposal struct {
+	Ops     []byte                           // encoded with fsm.Op.AppendTo
+	N       int                              // how many operations Ops holds
+	Results []fsm.Result                     // filled by Propose, one for each operation
+	See     func(op, pos int, view fsm.View) // shown the state inside transactions, see fsm.Machine.Apply; may be nil
+	done    chan error
+	first   int // number of the first operation within the entry
+}
+
+// batch is one entry in the making and what waits for it.
+type batch struct {
+	buf     []byte // fsm.HeaderSize bytes, then operations
+	ops     int
+	waiting []*Proposal
+	seq     uint64
+	future  raft.ApplyFuture
+}
+
+// proposals gathers what all connections propose into entries.
+//
+// mu guards everything below it. It is a leaf except for raft.ApplyLog, which is called under it so that entries reach
+// the log in the order of their stamps, and which only puts the entry into a channel with room.
+type proposals struct {
+	group *Group
+
+	mu       sync.Mutex
+	queue    []*batch // not yet proposed, oldest first; only the last one may still grow
+	inFlight []*batch // proposed, oldest first
+	free     []*batch // finished ones, to be used again
+	waiting  int      // bytes in queue, at most limit
+	limit    int
+	sequence uint64
+	term     uint64 // the term that clock was reset for
+	clock    ttl.Clock
+	closed   bool
+
+	sent chan struct{} // wakes followFates; one is enough, since it looks at all that is in flight
+	idle chan struct{} // closed when closed is set and nothing is in flight
+}
+
+func newProposals(g *Group) *proposals {
+	return &proposals{group: g, limit: maxWaiting, sent: make(chan struct{}, 1), idle: make(chan struct{})}
+}
+
+// Propose puts p's operations into the log and returns when they have been applied here. Until then p belongs to the
+// group. The errors are promises about the write: see the package's errors.
+//
+// The context bounds the wait for a leader only. Once the operations are on their way, Propose waits for their fate:
+// Raft decides it within an election timeout, or the disk watchdog stops the node.
+func (g *Group) Propose(ctx context.Context, p *Proposal) error {
+	if len(p.Ops) > MaxProposal {
+		return ErrTooLarge
+	}
+	if err := g.leading(ctx); err != nil {
+		return err
+	}
+	if p.done == nil {
+		p.done = make(chan error, 1)
+	}
+	if err := g.proposals.add(p); err != nil {
+		return err
+	}
+	select {
+	case err := <-p.done:
+		return err
+	case <-g.stopped:
+		select {
+		case err := <-p.done:
+			return err
+		default:
+			return ErrInDoubt
+		}
+	}
+}
+
+// add puts p into the entry that is being gathered, and lets it go if nothing else is on its way.
+func (q *proposals) add(p *Proposal) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return ErrClosed
+	}
+	if q.waiting+len(p.Ops) > q.limit {
+		return ErrBusy
+	}
+	b := q.gathering(len(p.Ops))
+	p.first = b.ops
+	b.buf = append(b.buf, p.Ops...)
+	b.ops += p.N
+	b.waiting = append(b.waiting, p)
+	q.waiting += len(p.Ops)
+	q.send()
+	return nil
+}
+
+// gathering returns the entry that takes size more bytes.
+func (q *proposals) gathering(size int) *batch {
+	if n := len(q.queue); n > 0 {
+		if b := q.queue[n-1]; len(b.buf)+size <= entryTarget {
+			return b
+		}
+	}
+	var b *batch
+	if n := len(q.free); n > 0 {
+		b, q.free = q.free[n-1], q.free[:n-1]
+	} else {
+		b = &batch{}
+	}
+	b.buf = make([]byte, fsm.HeaderSize, max(entryTarget/16, fsm.HeaderSize+size))
+	q.queue = append(q.queue, b)
+	return b
+}
+
+// send proposes what may go: anything when nothing is in flight, else full entries only. The caller holds mu.
+func (q *proposals) send() {
+	for len(q.queue) > 0 && len(q.inFlight) < maxInFlight {
+		if full := len(q.queue) > 1; len(q.inFlight) > 0 && !full {
+			return
+		}
+		b := q.queue[0]
+		q.queue = append(q.queue[:0], q.queue[1:]...)
+		q.waiting -= len(b.buf) - fsm.HeaderSize
+		q.propose(b)
+	}
+}
+
+// propose stamps one entry and hands it to Raft. The caller holds mu.
+func (q *proposals) propose(b *batch) {
+	g := q.group
+	term := g.ready.Load()
+	if term == 0 || term != g.raft.CurrentTerm() {
+		q.finish(b, ErrNoLeader)
+		return
+	}
+	if q.term != term {
+		q.term = term
+		q.clock.Reset(g.clockBase.Load())
+	}
+	q.sequence++
+	b.seq = q.sequence
+	fsm.SealEntry(b.buf, fsm.Header{
+		Term:          term,
+		ClusterMillis: q.clock.Stamp(),
+		WallMillis:    time.Now().UnixMilli(),
+		Origin:        g.origin,
+		Sequence:      b.seq,
+		MaxValue:      uint32(g.cfg.MaxValue),
+		AutoMkdir:     g.cfg.AutoMkdir,
+	}, b.ops)
+	b.future = g.raft.ApplyLog(raft.Log{Data: b.buf}, enqueueTimeout)
+	q.inFlight = append(q.inFlight, b)
+	select {
+	case q.sent <- struct{}{}:
+	default: // followFates is on its way already
+	}
+}
+
+// enqueueTimeout bounds the wait for room in Raft's queue, which has more room than maxInFlight can fill.
+const enqueueTimeout = time.Second
+
+// take removes an entry from flight when it is applied. It returns nil if the entry is not ours or its fate has been
+// told already.
+func (q *proposals) take(seq uint64) *batch {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.land(seq)
+}
+
+func (q *proposals) land(seq uint64) *batch {
+	for i, b := range q.inFlight {
+		if b.seq == seq {
+			q.inFlight = slices.Delete(q.inFlight, i, i+1)
+			return b
+		}
+	}
+	return nil
+}
+
+// applied tells everyone in b that it is done and lets the next entry go.
+func (q *proposals) applied(b *batch) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.finish(b, nil)
+	q.send()
+}
+
+// failed ends an entry that Raft gave up, unless it was applied all the same.
+func (q *proposals) failed(seq uint64, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if b := q.land(seq); b != nil {
+		q.finish(b, err)
+	}
+	q.send()
+}
+
+// finish answers all that wait for b and keeps b for another entry. Its buffer stays with Raft for as long as a
+// follower may need it. The caller holds mu.
+func (q *proposals) finish(b *batch, err error) {
+	for i, p := range b.waiting {
+		p.done <- err
+		b.waiting[i] = nil
+	}
+	*b = batch{waiting: b.waiting[:0]}
+	if len(q.free) < maxInFlight {
+		q.free = append(q.free, b)
+	}
+	q.signalIdle()
+}
+
+func (q *proposals) signalIdle() {
+	if q.closed && len(q.inFlight) == 0 {
+		select {
+		case <-q.idle:
+		default:
+			close(q.idle)
+		}
+	}
+}
+
+// close refuses new proposals and fails those that did not enter the log yet. When nothing is in flight any more, idle
+// is closed.
+func (q *proposals) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	waiting := q.queue
+	q.queue, q.waiting = nil, 0
+	for _, b := range waiting {
+		q.finish(b, ErrClosed)
+	}
+	q.signalIdle()
+}
+
+// followFates waits for the futures of what is in flight, oldest first. The apply callback delivers results; a future
+// matters only when Raft gives an entry up, so that nobody waits for it for ever. Raft may lose futures when it shuts
+// down; then this goroutine stays behind, and stopped releases those who wait.
+func (g *Group) followFates() {
+	defer close(g.fates)
+	q := g.proposals
+	for {
+		select {
+		case <-g.stopped:
+			return
+		case <-q.sent:
+		}
+		for seq, future := q.oldest(); future != nil; seq, future = q.oldest() {
+			if err := future.Error(); err != nil {
+				q.failed(seq, verdict(err))
+			}
+		}
+	}
+}
+
+// oldest returns the entry that has been in flight for longest.
+func (q *proposals) oldest() (uint64, raft.ApplyFuture) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.inFlight) == 0 {
+		return 0, nil
+	}
+	return q.inFlight[0].seq, q.inFlight[0].future
+}

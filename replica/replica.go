@@ -1,0 +1,198 @@
+// Package replica runs Raft groups on this node: proposals go in, applied results come out, reads are current.
+//
+// It is the only package that imports a Raft library and the only one that touches the disk. It promises:
+//
+//   - [Group.Propose] answers success only after a quorum has the entry on disk (or, in [SyncOS], with its operating
+//     system) and this node has applied it;
+//   - an error of Propose says whether the write can have happened: see the errors of this package;
+//   - [Group.Read] sees every write that was acknowledged, by any node, before Read was called;
+//   - a broken log, snapshot or disk stops the node ([Node.Fatal]); nothing is ever skipped, repaired by guesswork or
+//     rolled back to an older snapshot.
+//
+// Package server and the inspect sub-command of cmd/dtkv may call it.
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// SyncMode says when a node counts an entry as stored.
+type SyncMode string
+
+// The two modes of storing an entry.
+const (
+	SyncAlways SyncMode = "always" // after fsync: survives the loss of power
+	SyncOS     SyncMode = "os"     // after write: survives the death of the process, not of the machine
+)
+
+// LogStore names the library that keeps the log.
+type LogStore string
+
+// The two log stores.
+const (
+	StoreWAL  LogStore = "wal"  // hashicorp/raft-wal: segments, one fsync per batch
+	StoreBolt LogStore = "bolt" // hashicorp/raft-boltdb: one B+tree file, slower, older
+)
+
+// Peer is one voter of the first configuration.
+type Peer struct {
+	ID      string
+	Address string // host:port of its peer listener
+}
+
+// Config is what a Node needs to know. Zero durations and sizes take the defaults named beside them.
+type Config struct {
+	DataDir  string
+	NodeID   string // default: the id in the data directory, or n1 in a new one
+	PeerAddr string // where the peer listener binds, host:port
+	Peers    []Peer // the voters that form the cluster; empty: this node alone
+
+	Sync     SyncMode // default SyncAlways
+	LogStore LogStore // default StoreWAL
+
+	MaxValue  int  // bytes; the longest value any operation may produce; default 1 MiB
+	AutoMkdir bool // create missing parent directories
+
+	SnapshotEntries  uint64        // entries since the last snapshot that call for one; default 1,000,000
+	SnapshotBytes    int64         // bytes of log since the last snapshot that call for one; default 64 MiB
+	SnapshotInterval time.Duration // time since the last snapshot that calls for one if anything changed; default 1 h
+
+	ElectionWait time.Duration // how long a request waits for a leader; default 2 s
+	DiskStall    time.Duration // a store call that takes longer stops the node; default 5 s
+
+	Logger *slog.Logger // default slog.Default()
+
+	heartbeat time.Duration // election and heartbeat timeout; tests shorten it; default 500 ms
+	stall     *stallPoint   // tests hold store calls here; nil otherwise
+
+	// dial opens a stream to a peer address; tests cut nodes off here; default TCP
+	dial func(address string, timeout time.Duration) (net.Conn, error)
+}
+
+func (c Config) withDefaults() Config {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	set(&c.SnapshotInterval, time.Hour)
+	set(&c.ElectionWait, 2*time.Second)
+	set(&c.DiskStall, 5*time.Second)
+	set(&c.heartbeat, 500*time.Millisecond)
+	if c.Sync == "" {
+		c.Sync = SyncAlways
+	}
+	if c.LogStore == "" {
+		c.LogStore = StoreWAL
+	}
+	if c.MaxValue == 0 {
+		c.MaxValue = 1 << 20
+	}
+	if c.SnapshotEntries == 0 {
+		c.SnapshotEntries = 1_000_000
+	}
+	if c.SnapshotBytes == 0 {
+		c.SnapshotBytes = 64 << 20
+	}
+	if c.dial == nil {
+		c.dial = func(address string, timeout time.Duration) (net.Conn, error) {
+			return net.DialTimeout("tcp", address, timeout)
+		}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+// Node is this process's part in every group it belongs to.
+//
+// Goroutines: one accepts peer connections (peers); each group lists its own on Group. mu guards groups and is a leaf.
+type Node struct {
+	cfg   Config
+	meta  metadata
+	lock  *os.File // holds the data directory
+	peers *peerListener
+	fatal chan error
+
+	mu     sync.Mutex
+	groups map[int]*Group
+}
+
+// Open starts the node on its data directory, which it creates if need be and locks against a second process. Group 0
+// exists when Open returns, but may not have a leader yet: see [Group.Ready].
+func Open(cfg Config) (*Node, error) {
+	cfg = cfg.withDefaults()
+	lock, meta, err := openDataDir(cfg)
+	if err != nil {
+		return nil, err
+	}
+	cfg.NodeID = meta.NodeID
+	n := &Node{cfg: cfg, meta: meta, lock: lock, fatal: make(chan error, 1), groups: map[int]*Group{}}
+	listener, err := net.Listen("tcp", cfg.PeerAddr)
+	if err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("peer address: %w", err)
+	}
+	n.peers = listenPeers(listener, meta, cfg.Logger)
+	g, err := openGroup(n, 0)
+	if err != nil {
+		n.peers.close()
+		lock.Close()
+		return nil, err
+	}
+	n.groups[0] = g
+	return n, nil
+}
+
+// Group returns the group with that id if this node has a part in it. Group 0 always exists.
+func (n *Node) Group(id int) (*Group, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	g, ok := n.groups[id]
+	return g, ok
+}
+
+// ID returns the node's id.
+func (n *Node) ID() string { return n.meta.NodeID }
+
+// ClusterID returns the id of the cluster that the data directory belongs to.
+func (n *Node) ClusterID() string { return n.meta.ClusterID }
+
+// PeerAddr returns the address that the peer listener is bound to.
+func (n *Node) PeerAddr() string { return n.peers.listener.Addr().String() }
+
+// Fatal yields the reason when this node must not go on: a store that failed, hung or lied. The receiver should log it
+// and end the process without calling Close, which might hang on the same disk.
+func (n *Node) Fatal() <-chan error { return n.fatal }
+
+// fail reports the first fatal reason; later ones follow from it.
+func (n *Node) fail(err error) {
+	select {
+	case n.fatal <- err:
+	default:
+	}
+}
+
+// Close finishes what is in flight, stops all groups and releases the data directory.
+func (n *Node) Close() error {
+	n.mu.Lock()
+	groups := make([]*Group, 0, len(n.groups))
+	for _, g := range n.groups {
+		groups = append(groups, g)
+	}
+	n.mu.Unlock()
+	var errs []error
+	for _, g := range groups {
+		errs = append(errs, g.close())
+	}
+	n.peers.close()
+	errs = append(errs, n.lock.Close())
+	return errors.Join(errs...)
+}

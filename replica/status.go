@@ -1,0 +1,74 @@
+package replica
+
+import (
+	"github.com/hashicorp/raft"
+)
+
+// Member is one node of a group's configuration.
+type Member struct {
+	ID      string
+	Address string
+	Voter   bool
+}
+
+// Status is what a group knows of itself at one moment. Its fields are read one after the other, so they may belong to
+// neighbouring moments.
+type Status struct {
+	Group    int
+	Role     string // leader, follower, candidate or shutdown
+	Ready    bool   // this node leads and serves
+	Term     uint64
+	LeaderID string // empty if unknown
+	Leader   string // the leader's peer address
+	Members  []Member
+
+	Committed uint64 // index
+	Applied   uint64 // index
+	LastIndex uint64
+
+	SnapshotIndex uint64
+	SnapshotTerm  uint64
+	SnapshotBytes int64
+	Snapshots     uint64 // taken since the start of the process
+	LogBytes      int64  // logged since the newest snapshot was begun
+
+	Sync     SyncMode
+	LogStore LogStore
+}
+
+// Status returns the group's present status.
+func (g *Group) Status() Status {
+	addr, id := g.raft.LeaderWithID()
+	newest := g.newest.Load()
+	s := Status{
+		Group:         g.id,
+		Role:          roles[g.raft.State()],
+		Ready:         g.leads(g.ready.Load()),
+		Term:          g.raft.CurrentTerm(),
+		LeaderID:      string(id),
+		Leader:        string(addr),
+		Committed:     g.raft.CommitIndex(),
+		Applied:       g.applied.Load(),
+		LastIndex:     g.raft.LastIndex(),
+		SnapshotIndex: newest.Index,
+		SnapshotTerm:  newest.Term,
+		SnapshotBytes: newest.Size,
+		Snapshots:     g.snapshots.Load(),
+		LogBytes:      g.logged.Load(),
+		Sync:          g.cfg.Sync,
+		LogStore:      g.cfg.LogStore,
+	}
+	if f := g.raft.GetConfiguration(); f.Error() == nil {
+		for _, m := range f.Configuration().Servers {
+			s.Members = append(s.Members, Member{ID: string(m.ID), Address: string(m.Address), Voter: m.Suffrage == raft.Voter})
+		}
+	}
+	return s
+}
+
+var roles = [...]string{
+	raft.Follower:  "follower",
+	raft.Candidate: "candidate",
+	raft.Leader:    "leader",
+	raft.Shutdown:  "shutdown",
+}

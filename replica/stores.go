@@ -1,0 +1,165 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/fs"
+	"github.com/hashicorp/raft-wal/segment"
+	"github.com/hashicorp/raft-wal/types"
+	"go.etcd.io/bbolt"
+)
+
+// Names inside a group's directory.
+const (
+	stableFile  = "stable.db"
+	walDir      = "wal"
+	boltLogFile = "log.db"
+	markFile    = "mark"
+)
+
+// cachedEntries of at most entryTarget bytes each are kept in memory for followers that are up to date.
+const cachedEntries = 64
+
+// boltLockWait bounds the wait for bolt's own file lock; ours on the data directory makes it free.
+const boltLockWait = time.Second
+
+// stores is what one group keeps on disk.
+type stores struct {
+	dir    string
+	log    *checkedLog
+	stable *checkedStable
+	snaps  *snapshotStore
+	mark   *mark
+
+	closers []func() error
+}
+
+// openStores opens and checks everything a group left on disk. It refuses what is damaged: see checkBoot.
+func openStores(dir string, cfg Config, watch *watchdog, logger raftLog) (s *stores, err error) {
+	s = &stores{dir: dir}
+	defer func() {
+		if p := recover(); p != nil { // bolt panics on a damaged page
+			err = fmt.Errorf("%s: the store is damaged: %v", dir, p)
+		}
+		if err != nil {
+			s.close()
+			s = nil
+		}
+	}()
+	if err := os.MkdirAll(filepath.Join(dir, walDir), 0o700); err != nil {
+		return s, err
+	}
+	if s.snaps, err = openSnapshots(dir, logger); err != nil {
+		return s, err
+	}
+	stable, err := openBolt(filepath.Join(dir, stableFile), false)
+	if err != nil {
+		return s, err
+	}
+	s.closers = append(s.closers, stable.Close)
+	s.stable = &checkedStable{StableStore: stable, watch: watch}
+
+	log, closeLog, err := openLog(dir, cfg, logger)
+	if err != nil {
+		return s, err
+	}
+	s.closers = append(s.closers, closeLog)
+	cache, err := raft.NewLogCache(cachedEntries, log)
+	if err != nil {
+		return s, err
+	}
+	s.log = &checkedLog{LogStore: cache, watch: watch, stall: cfg.stall, self: raft.ServerID(cfg.NodeID)}
+	if s.mark, err = openMark(filepath.Join(dir, markFile)); err != nil {
+		return s, err
+	}
+	s.closers = append(s.closers, s.mark.close)
+	return s, checkBoot(s, logger)
+}
+
+func (s *stores) close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+func openBolt(path string, noSync bool) (*raftboltdb.BoltStore, error) {
+	store, err := raftboltdb.New(raftboltdb.Options{
+		Path:        path,
+		NoSync:      noSync,
+		BoltOptions: &bbolt.Options{Timeout: boltLockWait, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return store, nil
+}
+
+func openLog(dir string, cfg Config, logger raftLog) (raft.LogStore, func() error, error) {
+	if cfg.LogStore == StoreBolt {
+		store, err := openBolt(filepath.Join(dir, boltLogFile), cfg.Sync == SyncOS)
+		if err != nil {
+			return nil, nil, err
+		}
+		return store, store.Close, nil
+	}
+	dir = filepath.Join(dir, walDir)
+	if err := checkTail(dir, logger.slog); err != nil {
+		return nil, nil, err
+	}
+	filer := segment.NewFiler(dir, &walFiles{FS: fs.New(), mode: cfg.Sync})
+	log, err := wal.Open(dir, wal.WithLogger(logger.hclog), wal.WithSegmentFiler(filer))
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return log, log.Close, nil
+}
+
+// walFiles is raft-wal's file system with our sync mode and file permissions.
+type walFiles struct {
+	*fs.FS
+	mode SyncMode
+}
+
+// Create implements types.VFS.
+func (w *walFiles) Create(dir, name string, size uint64) (types.WritableFile, error) {
+	f, err := w.FS.Create(dir, name, size)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(filepath.Join(dir, name), 0o600); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return w.wrap(f), nil
+}
+
+// OpenWriter implements types.VFS.
+func (w *walFiles) OpenWriter(dir, name string) (types.WritableFile, error) {
+	f, err := w.FS.OpenWriter(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	return w.wrap(f), nil
+}
+
+func (w *walFiles) wrap(f types.WritableFile) types.WritableFile {
+	if w.mode == SyncOS {
+		return unsynced{f}
+	}
+	return f
+}
+
+// unsynced leaves writing back to the operating system.
+type unsynced struct{ types.WritableFile }
+
+// Sync implements types.WritableFile.
+func (unsynced) Sync() error { return nil }

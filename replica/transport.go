@@ -1,0 +1,163 @@
+package replica
+
+import (
+	"io"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+const (
+	connectionPool = 3 // idle streams kept per peer
+	// inFlight of 1 keeps Raft from pipelining appends, which can deadlock (hashicorp/raft issue 612).
+	inFlight = 1
+	// minRPCTimeout is also how long a dead stream can hold a heartbeat up.
+	minRPCTimeout = time.Second
+)
+
+// transport is Raft's network transport with three corrections:
+//
+//   - heartbeats take the same way as all other messages. The library would handle them on the stream's goroutine,
+//     where they can undo a vote that the main loop is just giving (hashicorp/raft issue 695);
+//   - a snapshot that is not newer than what this node has applied is drained and answered, not installed: installing
+//     it would roll the state back and cut the log (issue 697);
+//   - it can ask a voter whether it still holds a term ([transport.confirm]), which is what reads rest on.
+//
+// Goroutines: relay, from start to close.
+type transport struct {
+	*raft.NetworkTransport
+	id       raft.ServerID
+	applied  func() uint64 // index of the newest entry folded into the state here
+	rpcs     chan raft.RPC
+	done     chan struct{}
+	wg       sync.WaitGroup
+	consumed <-chan raft.RPC
+}
+
+func newTransport(id string, stream *raftStream, logger raftLog, timeout time.Duration, applied func() uint64) *transport {
+	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream:                  stream,
+		MaxPool:                 connectionPool,
+		MaxRPCsInFlight:         inFlight,
+		Timeout:                 max(timeout, minRPCTimeout),
+		Logger:                  logger.hclog,
+		MsgpackUseNewTimeFormat: true,
+	})
+	t := &transport{
+		NetworkTransport: inner,
+		id:               raft.ServerID(id),
+		applied:          applied,
+		rpcs:             make(chan raft.RPC),
+		done:             make(chan struct{}),
+		consumed:         inner.Consumer(),
+	}
+	t.wg.Go(t.relay)
+	return t
+}
+
+// SetHeartbeatHandler implements raft.Transport by leaving the handler unset.
+func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
+
+// Consumer implements raft.Transport.
+func (t *transport) Consumer() <-chan raft.RPC { return t.rpcs }
+
+// relay passes messages on to Raft, except those that it must not see.
+func (t *transport) relay() {
+	for {
+		select {
+		case <-t.done:
+			return
+		case rpc := <-t.consumed:
+			if t.dropStaleSnapshot(rpc) {
+				continue
+			}
+			select {
+			case t.rpcs <- rpc:
+			case <-t.done:
+				return
+			}
+		}
+	}
+}
+
+// electNow makes a node that is its group's only voter lead at once, instead of waiting for a heartbeat that nobody will
+// send. It is the message that ends a leadership transfer.
+func (t *transport) electNow() {
+	rpc := raft.RPC{
+		Command:  &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.id), Addr: t.EncodePeer(t.id, t.LocalAddr())}},
+		RespChan: make(chan raft.RPCResponse, 1),
+	}
+	select {
+	case t.rpcs <- rpc:
+	case <-t.done:
+	}
+}
+
+// dropStaleSnapshot answers an InstallSnapshot that has nothing new. It claims success, since the sender only wants to
+// know that this node has at least that state.
+func (t *transport) dropStaleSnapshot(rpc raft.RPC) bool {
+	req, ok := rpc.Command.(*raft.InstallSnapshotRequest)
+	if !ok || req.LastLogIndex > t.applied() {
+		return false
+	}
+	_, err := io.Copy(io.Discard, rpc.Reader)
+	rpc.Respond(&raft.InstallSnapshotResponse{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}, Term: req.Term, Success: err == nil}, err)
+	return true
+}
+
+// confirm asks one voter whether it holds term now. It sends what Raft sends as a heartbeat, so the voter needs no
+// code for it. The answer counts only for what happened before the question was sent.
+func (t *transport) confirm(voter raft.Server, term uint64) bool {
+	self := t.EncodePeer(t.id, t.LocalAddr())
+	request := raft.AppendEntriesRequest{
+		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.id), Addr: self},
+		Term:      term,
+		Leader:    self, // read by older protocol versions
+	}
+	var answer raft.AppendEntriesResponse
+	err := t.AppendEntries(voter.ID, voter.Address, &request, &answer)
+	return err == nil && answer.Success && answer.Term == term
+}
+
+func (t *transport) close() error {
+	close(t.done)
+	err := t.NetworkTransport.Close()
+	t.wg.Wait()
+	return err
+}
+
+// The library forgets which node it dials, only the address remains; these methods put the id in front of it, for the
+// hello that opens a stream.
+
+func tagged(id raft.ServerID, target raft.ServerAddress) raft.ServerAddress {
+	return raft.ServerAddress(id) + addressTag + target
+}
+
+// addressTag separates id and address; node ids cannot contain it.
+const addressTag = "@"
+
+// AppendEntries implements raft.Transport.
+func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	return t.NetworkTransport.AppendEntries(id, tagged(id, target), args, resp)
+}
+
+// RequestVote implements raft.Transport.
+func (t *transport) RequestVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	return t.NetworkTransport.RequestVote(id, tagged(id, target), args, resp)
+}
+
+// RequestPreVote implements raft.WithPreVote.
+func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	return t.NetworkTransport.RequestPreVote(id, tagged(id, target), args, resp)
+}
+
+// InstallSnapshot implements raft.Transport.
+func (t *transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	return t.NetworkTransport.InstallSnapshot(id, tagged(id, target), args, resp, data)
+}
+
+// TimeoutNow implements raft.Transport.
+func (t *transport) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+	return t.NetworkTransport.TimeoutNow(id, tagged(id, target), args, resp)
+}
