@@ -10,7 +10,8 @@
 // # Adding a command
 //
 // One file: a Command variable, its plan function, its reply function (exists.go is a short example). One line in
-// table.go. Tests: a few lines in the transcript beside its family's test.
+// table.go. A transcript in the test of its family: what is typed, what comes back. Then
+// go test ./commands -run WriteDocs -update prints the page.
 //
 // # Who may call it
 //

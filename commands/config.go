@@ -1,7 +1,7 @@
 package commands
 
 import (
-	"strings"
+	"slices"
 
 	"github.com/dtkv/dtkv/resp"
 )
@@ -69,10 +69,10 @@ func planConfigSet(a *resp.Args, _ Settings) (Plan, error) {
 	}
 	var params []Parameter
 	for a.More() {
-		params = append(params, Parameter{Name: strings.ToLower(a.Text()), Value: a.Text()})
+		params = append(params, Parameter{Name: a.Text(), Value: a.Text()})
 	}
 	return local(func(w *resp.Writer, s Session) {
-		err := checkParameters(params, s.Parameters())
+		err := matchParameters(params, s.Parameters())
 		if err == nil {
 			err = s.SetParameters(params)
 		}
@@ -84,21 +84,20 @@ func planConfigSet(a *resp.Args, _ Settings) (Plan, error) {
 	})
 }
 
-// checkParameters refuses what is unknown, fixed or given twice.
-func checkParameters(params, known []Parameter) error {
-	settable := make(map[string]bool, len(known))
-	for _, k := range known {
-		settable[k.Name] = !k.Fixed
-	}
+// matchParameters gives parameters the names they are known by, and refuses what is unknown, fixed or given twice.
+func matchParameters(params, known []Parameter) error {
 	seen := make(map[string]bool, len(params))
-	for _, p := range params {
-		free, ok := settable[p.Name]
-		switch {
-		case !ok:
+	for i := range params {
+		p := &params[i]
+		at := slices.IndexFunc(known, func(k Parameter) bool { return equalFold([]byte(p.Name), k.Name) })
+		if at < 0 {
 			return resp.Errorf("ERR", "Unknown option or number of arguments for CONFIG SET - '%s'", p.Name)
-		case !free:
+		}
+		if known[at].Fixed {
 			return &ParameterError{p.Name, "can't set immutable config"}
-		case seen[p.Name]:
+		}
+		p.Name = known[at].Name
+		if seen[p.Name] {
 			return &ParameterError{p.Name, "duplicate parameter"}
 		}
 		seen[p.Name] = true

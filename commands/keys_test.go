@@ -146,7 +146,7 @@ func TestKeysOfAnyKind(t *testing.T) {
 			> OBJECT FOO n
 			< -ERR unknown subcommand 'FOO'. Try OBJECT HELP.
 			> MEMORY USAGE n SAMPLES 0
-			< :213
+			< :196
 			> MEMORY USAGE missing
 			< $-1
 			> MEMORY USAGE n SAMPLES x

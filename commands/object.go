@@ -94,8 +94,8 @@ var memoryCommand = Command{
 }
 
 // nodeOverhead is what a node takes beside its key and value: its own fields and its places in two ordered indexes, in
-// bytes, measured with a million keys.
-const nodeOverhead = 208
+// bytes. It was measured on the heap of a state of 300 000 values, and rounded.
+const nodeOverhead = 192
 
 func planMemoryUsage(a *resp.Args, s Settings) (Plan, error) {
 	key := a.Bytes()
@@ -113,6 +113,6 @@ func planMemoryUsage(a *resp.Args, s Settings) (Plan, error) {
 			w.Null()
 			return
 		}
-		w.Int(int64(nodeOverhead + 2*len(n.Key) + len(n.Value)))
+		w.Int(int64(nodeOverhead + len(n.Key) + len(n.Value)))
 	})
 }

@@ -45,7 +45,7 @@ func local(print func(*resp.Writer, Session)) (Plan, error) {
 	return Plan{Kind: Local, Local: print}, nil
 }
 
-// status plans a reply that is always the same.
+// localOK plans the answer OK, whatever was asked.
 func localOK(*resp.Args, Settings) (Plan, error) {
 	return local(func(w *resp.Writer, _ Session) { w.OK() })
 }

@@ -48,8 +48,8 @@ func TestServerCommands(t *testing.T) {
 			< timeout
 			< $1
 			< 5
-			> CONFIG SET foo x
-			< -ERR Unknown option or number of arguments for CONFIG SET - 'foo'
+			> CONFIG SET Foo x
+			< -ERR Unknown option or number of arguments for CONFIG SET - 'Foo'
 			> CONFIG SET timeout 1 timeout 2
 			< -ERR CONFIG SET failed (possibly related to argument 'timeout') - duplicate parameter
 			> CONFIG SET appendonly no

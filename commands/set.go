@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"bytes"
+
 	"github.com/dtkv/dtkv/fsm"
 	"github.com/dtkv/dtkv/resp"
 )
@@ -50,7 +52,7 @@ func planSet(a *resp.Args, s Settings) (Plan, error) {
 			}
 			op.KeepTTL = true
 		case "EX", "PX", "EXAT", "PXAT":
-			if expiry != nil || op.KeepTTL {
+			if op.KeepTTL || expiry != nil && !bytes.EqualFold(expiry, option) {
 				a.Fail(resp.ErrSyntax)
 			}
 			expiry, at = option, a.Bytes()

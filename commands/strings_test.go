@@ -125,6 +125,8 @@ func TestSetAndItsConditions(t *testing.T) {
 			< -ERR syntax error
 			> SET k v EX 1 PX 1
 			< -ERR syntax error
+			> SET k v EX 1 ex x
+			< -ERR value is not an integer or out of range
 			> SET k v EX 1 KEEPTTL
 			< -ERR syntax error
 			> SET k v KEEPTTL EX 1
