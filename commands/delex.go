@@ -66,6 +66,7 @@ var delifeqCommand = Command{
 	Summary:    "Removes a key if its value is the one given; answers 1 or 0",
 	Syntax:     "key value",
 	Categories: []string{"string"},
+	Differs:    "It is Valkey's; DELEX key IFEQ value is Redis's word for it.",
 	Plan:       planDelIfEq,
 }
 
