@@ -22,18 +22,19 @@ func (o *IncrementFloat) apply(m *Machine) Result {
 	if no != nil {
 		return refused(no)
 	}
-	old := float()
+	old, no1 := float(), (*Refusal)(nil)
 	if n != nil {
-		if old, no = parseFloat(n.Value); no != nil {
-			return refused(no)
-		}
+		old, no1 = parseFloat(n.Value)
 	}
-	by, no := parseFloat(o.By)
-	if no != nil {
-		return refused(no)
+	by, no2 := parseFloat(o.By)
+	switch {
+	case no1 == ErrNotFloat || no2 == ErrNotFloat:
+		return refused(ErrNotFloat)
+	case no1 != nil || no2 != nil:
+		return refused(ErrNaNOrInf)
 	}
 	sum := float().Add(old, by)
-	if exponent := sum.MantExp(nil); exponent > maxExponent {
+	if sum.MantExp(nil) > maxExponent {
 		return refused(ErrNaNOrInf)
 	}
 
@@ -48,7 +49,7 @@ func (o *IncrementFloat) apply(m *Machine) Result {
 const (
 	mantissaBits = 64
 	maxExponent  = 16384  // numbers below 2^16384
-	minExponent  = -16444 // the smallest denormal is 2^-16445, which MantExp calls 0.5 * 2^-16444
+	minExponent  = -16445 // and not so small that the nearest, 2^-16445 or 0, is 0
 
 	maxFloatText = 5119 // Redis reads no longer one, in bytes
 	// maxDecimal bounds exponents before any power of ten is computed: 10^4933 is above 2^16384, 10^-4952 below

@@ -79,15 +79,6 @@ func CheckKey(key []byte) error {
 }
 
 func validKey(key []byte) bool {
-	if len(key) == 0 || len(key) > MaxKeySize {
-		return false
-	}
-	last := byte(Separator)
-	for _, c := range key {
-		if c == Separator && last == Separator {
-			return false
-		}
-		last = c
-	}
-	return last != Separator
+	_, ok := parsePath(key)
+	return ok
 }

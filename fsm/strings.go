@@ -59,15 +59,14 @@ type SetMany struct {
 }
 
 func (o *SetMany) apply(m *Machine) Result {
-	holds := true
 	for i := 0; i < len(o.Pairs); i += 2 {
-		p, ok := parsePath(o.Pairs[i])
-		if !ok {
+		if !validKey(o.Pairs[i]) {
 			return refused(ErrBadKey)
 		}
-		if o.If == Always {
-			continue
-		}
+	}
+	holds := true
+	for i := 0; o.If != Always && i < len(o.Pairs); i += 2 {
+		p, _ := parsePath(o.Pairs[i])
 		old, no := m.value(p)
 		if no != nil {
 			return refused(no)
