@@ -58,6 +58,7 @@ type proposals struct {
 	free     []*batch // finished ones, to be used again
 	waiting  int      // bytes in queue, at most limit
 	limit    int
+	lastSize int // bytes of the newest entry: a guess for the next
 	sequence uint64
 	term     uint64 // the term that clock was reset for
 	clock    ttl.Clock
@@ -135,7 +136,7 @@ func (q *proposals) gathering(size int) *batch {
 	} else {
 		b = &batch{}
 	}
-	b.buf = make([]byte, fsm.HeaderSize, max(entryTarget/16, fsm.HeaderSize+size))
+	b.buf = make([]byte, fsm.HeaderSize, max(q.lastSize+q.lastSize/8, fsm.HeaderSize+size))
 	q.queue = append(q.queue, b)
 	return b
 }
@@ -167,6 +168,7 @@ func (q *proposals) propose(b *batch) {
 	}
 	q.sequence++
 	b.seq = q.sequence
+	q.lastSize = len(b.buf)
 	fsm.SealEntry(b.buf, fsm.Header{
 		Term:          term,
 		ClusterMillis: q.clock.Stamp(),
