@@ -10,17 +10,12 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
 	"github.com/dtkv/dtkv/replica"
 	"github.com/dtkv/dtkv/server"
 )
-
-// gcPercent lets the heap grow to five times what lives before it is collected. The live heap of a coordination service
-// is small, and collecting it often costs a tenth of the throughput. GOGC overrides it; GOMEMLIMIT bounds both.
-const gcPercent = 400
 
 // serve runs a node until a signal ends it.
 func (p program) serve(args []string) error {
@@ -39,10 +34,12 @@ func (p program) serve(args []string) error {
 	slog.SetDefault(cfg.Logger)
 
 	syscall.Umask(0o077) // what we write is for our own user
-	tuneRuntime(p.lookupEnv)
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if _, set := p.lookupEnv("GOGC"); !set {
+		go tuneCollector(ctx)
+	}
 	context.AfterFunc(ctx, stop) // from here on a second signal has its usual effect and ends the process at once
 
 	s, err := server.Open(cfg)
@@ -124,13 +121,6 @@ func newLogger(w io.Writer, level slog.Leveler, terminal bool) *slog.Logger {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))
-}
-
-// tuneRuntime is the one place where the Go runtime is tuned for this process.
-func tuneRuntime(lookup func(string) (string, bool)) {
-	if _, set := lookup("GOGC"); !set {
-		debug.SetGCPercent(gcPercent)
-	}
 }
 
 // welcome says that the node is ready: on a terminal with what to try, else in one line of the log.
