@@ -16,8 +16,10 @@ check: ## what must hold before each commit: format, vet, linters, architecture,
 test: deps ## install what the tests lack, then run every test, shuffled
 	@tests/all.sh
 
-race: ## run the tests of the packages with the race detector
-	go test -race -count=1 -timeout 20m $$(go list ./... | grep -v -e /tests/ -e /bench)
+race: deps ## run the tests with the race detector, in the packages and in the server that the black box tests talk to
+	go test -race -count=1 -timeout 20m $$(go list ./... | grep -v -e /tests -e /bench)
+	go test -race -count=1 -timeout 20m ./tests/compat ./tests/clients
+	go test -race -count=1 -timeout 20m ./tests/crash -run Kill9 -cycles 2
 
 fuzz: ## run each fuzz target for T (make fuzz T=5m)
 	@tests/fuzz.sh $(T)

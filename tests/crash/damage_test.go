@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -37,6 +38,8 @@ var kinds = map[string][]damaged{
 }
 
 const damagedKeys = 300
+
+var harms = flag.Int("harms", 1, "times so many flips and cuts of each file")
 
 // A node whose files were harmed while it was down refuses to start and says which file, or serves every acknowledged
 // write. It never starts without some of them.
@@ -100,13 +103,14 @@ func harm(t *testing.T, store, dir string, want map[string]string, d damaged) {
 			}
 		})
 	}
-	for i := range d.flips {
-		offset := pick(random, i, d.flips, used)
+	flips, truncates := d.flips**harms, d.truncates**harms
+	for i := range flips {
+		offset := pick(random, i, flips, used)
 		bit := random.IntN(8)
 		count(fmt.Sprintf("bit %d of byte %d flipped", bit, offset), func(path string) error { return flip(path, offset, 1<<bit) })
 	}
-	for i := range d.truncates {
-		size := pick(random, i, d.truncates, used)
+	for i := range truncates {
+		size := pick(random, i, truncates, used)
 		count(fmt.Sprintf("cut to %d bytes", size), func(path string) error { return os.Truncate(path, size) })
 	}
 	t.Logf("%s, %d bytes in use: refused %d, served everything %d", file, used, refused, served)

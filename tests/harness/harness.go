@@ -61,7 +61,11 @@ func build() error {
 		return err
 	}
 	built.path = filepath.Join(built.dir, "dtkv")
-	cmd := exec.Command("go", "build", "-o", built.path, "./cmd/dtkv")
+	args := []string{"build", "-o", built.path}
+	if racing {
+		args = append(args, "-race")
+	}
+	cmd := exec.Command("go", append(args, "./cmd/dtkv")...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build ./cmd/dtkv: %w\n%s", err, out)

@@ -56,8 +56,9 @@ func Launch(t testing.TB, o Options) *Server {
 		}
 	}
 	binary := Binary(t)
+	env := append([]string{"GORACE=halt_on_error=1"}, o.Env...) // A race ends the server, and so the test.
 	started := time.Now()
-	return &Server{Process: Run(t, "", o.Env, binary, o.args()...), Options: o, started: started}
+	return &Server{Process: Run(t, "", env, binary, o.args()...), Options: o, started: started}
 }
 
 func (o Options) args() []string {
