@@ -38,6 +38,7 @@ type conn struct {
 
 	lookFunc func(fsm.View) // c.look, bound once
 
+	planner  commands.Planner
 	settings commands.Settings
 	muting   muting
 	account  account // counted here, published once per unit

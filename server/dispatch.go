@@ -15,7 +15,7 @@ import (
 const (
 	flushAt    = 256 << 10 // bytes of replies that are written without waiting for the end of the pipeline
 	maxBatch   = 256 << 10 // bytes of operations proposed at once; a larger operation goes alone
-	maxPending = 4096      // commands that wait together
+	maxPending = 8192      // arguments of commands that wait together: reads of so many keys hold the lock for milliseconds
 	longArgs   = 512       // a read of more arguments runs outside locks
 	keepBuffer = 1 << 20   // bytes; larger buffers are not kept for the next unit
 )
@@ -24,6 +24,7 @@ const (
 type unit struct {
 	out      []byte
 	pending  []pending
+	args     int // of the pending commands
 	next     int // first of pending not yet answered
 	proposal replica.Proposal
 }
@@ -89,7 +90,7 @@ func (c *conn) command(argv [][]byte) {
 		c.enqueue(argv)
 		return
 	}
-	cmd, plan, err := commands.Prepare(argv, c.settings)
+	cmd, plan, err := c.planner.Prepare(argv, c.settings)
 	if cmd != nil {
 		c.lastName = cmd
 	}
@@ -108,7 +109,7 @@ func (c *conn) act(p *commands.Plan, args int) {
 		if u.proposal.N == 0 {
 			c.settle() // reads
 		}
-		c.addWrite(p)
+		c.addWrite(p, args)
 	case commands.Read:
 		if u.proposal.N > 0 {
 			c.settle()
@@ -118,23 +119,31 @@ func (c *conn) act(p *commands.Plan, args int) {
 			c.readLong(p)
 			return
 		}
-		u.pending = append(u.pending, pending{read: p.Read})
+		c.wait(pending{read: p.Read}, args)
 	case commands.Local:
 		c.settle()
 		start := c.out.Len()
 		p.Local(&c.out, c)
 		c.printed(start)
+		c.flushIfFull()
 	case commands.Transaction:
 		c.settle()
 		start := c.out.Len()
 		c.transact(p)
 		c.printed(start)
+		c.flushIfFull()
 	}
 	if p.Close {
 		c.settle()
 		c.closing = true
 	}
-	if len(u.pending) >= maxPending {
+}
+
+// wait lets a command wait for its neighbours.
+func (c *conn) wait(p pending, args int) {
+	u := c.unit
+	u.pending, u.args = append(u.pending, p), u.args+args
+	if u.args >= maxPending {
 		c.settle()
 	}
 }
@@ -142,16 +151,17 @@ func (c *conn) act(p *commands.Plan, args int) {
 // refuse answers a command that could not be planned, after those that wait.
 func (c *conn) refuse(err error) {
 	if len(c.unit.pending) > 0 {
-		c.unit.pending = append(c.unit.pending, pending{refused: err})
+		c.wait(pending{refused: err}, 1)
 		return
 	}
 	start := c.out.Len()
 	c.out.Error(err)
 	c.printed(start)
+	c.flushIfFull()
 }
 
 // addWrite encodes the operation behind those that wait. One that would make the proposal too large waits for the next.
-func (c *conn) addWrite(p *commands.Plan) {
+func (c *conn) addWrite(p *commands.Plan, args int) {
 	u := c.unit
 	before := len(u.proposal.Ops)
 	u.proposal.Ops = p.Op.AppendTo(u.proposal.Ops)
@@ -163,7 +173,7 @@ func (c *conn) addWrite(p *commands.Plan) {
 		u.proposal.Ops = append(u.proposal.Ops, op...)
 	}
 	u.proposal.N++
-	u.pending = append(u.pending, pending{reply: p.Reply})
+	c.wait(pending{reply: p.Reply}, args)
 }
 
 // settle runs and answers the commands that wait.
@@ -178,7 +188,7 @@ func (c *conn) settle() {
 		c.readAll()
 	}
 	clear(u.pending) // They hold arguments and results.
-	u.pending, u.next = u.pending[:0], 0
+	u.pending, u.args, u.next = u.pending[:0], 0, 0
 }
 
 // propose runs the writes that wait as one proposal.

@@ -275,7 +275,7 @@ func OptionsTable() string {
 	return b.String()
 }
 
-// level is what a logger consults, so that CONFIG SET loglevel can change it at run time.
+// logger is where the node's lines go.
 func (c *Config) logger() *slog.Logger {
 	if c.Logger != nil {
 		return c.Logger

@@ -29,7 +29,8 @@ type txn struct {
 	open    bool // after MULTI
 	aborted bool // a queued command was refused; EXEC will be, too
 	queue   []commands.Plan
-	bytes   int // of the queued arguments
+	args    int // queued arguments
+	bytes   int // what they take
 
 	watches    []fsm.Watch
 	watchBytes int
@@ -108,16 +109,17 @@ func version(v fsm.View, key []byte) uint64 {
 }
 
 // enqueue takes one command inside MULTI. The arguments are copied, since the queue outlives the read buffer, and the
-// plan is made of the copy at once, so that a bad command is refused when it is sent.
+// plan is made of the copy at once. Who gets the name or the number of arguments wrong is refused, and so is EXEC then;
+// what is wrong with the arguments themselves has a plan that says so when EXEC runs it.
 func (c *conn) enqueue(argv [][]byte) {
 	kept, size := copyArgs(argv)
-	cmd, plan, err := commands.Prepare(kept, c.settings)
+	cmd, plan, err := c.planner.Prepare(kept, c.settings)
 	if cmd != nil {
 		c.lastName = cmd
 	}
 	t := &c.txn
 	switch {
-	case err != nil:
+	case plan.Kind == 0:
 	case cmd.Flags.Has(commands.Unqueued):
 		c.act(&plan, len(kept))
 		return
@@ -125,15 +127,17 @@ func (c *conn) enqueue(argv [][]byte) {
 		err = commands.ErrNotInMulti
 	case t.bytes+size > maxTxnBytes:
 		err = errTxnTooLarge
+	default:
+		err = nil // EXEC will print it
 	}
 	start := c.out.Len()
 	if err != nil {
 		t.aborted = true
-		t.queue, t.bytes = nil, 0 // They will not run; later ones are still checked.
+		t.queue, t.args, t.bytes = nil, 0, 0 // They will not run; later ones are still checked.
 		c.out.Error(c.refusal(cmd, err))
 	} else {
 		if !t.aborted {
-			t.queue, t.bytes = append(t.queue, plan), t.bytes+size
+			t.queue, t.args, t.bytes = append(t.queue, plan), t.args+len(kept), t.bytes+size
 		}
 		c.out.Simple("QUEUED")
 	}
@@ -196,7 +200,7 @@ func (c *conn) exec(t *txn) {
 		}
 	case reads > 0 || len(t.watches) > 0:
 		var err error
-		if intact, err = c.execReads(e, t, reads); err != nil {
+		if intact, err = c.execReads(e, t); err != nil {
 			c.out.Error(readVerdict(err))
 			return
 		}
@@ -234,7 +238,7 @@ func (c *conn) execWrites(e *execution, t *txn, writes int) (results []fsm.Resul
 }
 
 // execReads runs a queue without writes, which needs no log entry.
-func (c *conn) execReads(e *execution, t *txn, reads int) (intact bool, err error) {
+func (c *conn) execReads(e *execution, t *txn) (intact bool, err error) {
 	look := func(v fsm.View) {
 		for _, w := range t.watches {
 			if version(v, w.Key) != w.Version {
@@ -244,7 +248,7 @@ func (c *conn) execReads(e *execution, t *txn, reads int) (intact bool, err erro
 		intact = true
 		e.see(0, v)
 	}
-	if e.long || reads > longArgs || len(t.watches) > longArgs {
+	if e.long || t.args+len(t.watches) > longArgs {
 		v, err := c.group.Frozen(c.srv.ctx)
 		if err != nil {
 			return false, err

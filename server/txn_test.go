@@ -56,6 +56,12 @@ func TestTransactions(t *testing.T) {
 			crlf("+OK", "+QUEUED", arity, "+QUEUED", execAbort, "$-1"),
 		},
 		{
+			"what is wrong with arguments is said by EXEC",
+			[]string{"MULTI", "SET k 1", "SET k 1 SOON", "GET k..j", "EXEC"},
+			crlf("+OK", "+QUEUED", "+QUEUED", "+QUEUED", "*3", "+OK", "-ERR syntax error",
+				"-BADKEY a key is 1 to 8192 bytes, without leading, trailing or doubled dots"),
+		},
+		{
 			"an unknown command aborts",
 			[]string{"MULTI", "NOSUCH", "EXEC"},
 			crlf("+OK", "-ERR unknown command 'NOSUCH', with args beginning with: ", execAbort),

@@ -27,10 +27,8 @@ func (p program) serve(args []string) error {
 	if err != nil {
 		return err
 	}
-	level := new(slog.LevelVar)
-	level.Set(cfg.LogLevel)
 	terminal := isTerminal(p.stderr)
-	cfg.Logger = newLogger(p.stderr, level, terminal)
+	cfg.Logger = newLogger(p.stderr, cfg.LogLevel, terminal)
 	slog.SetDefault(cfg.Logger)
 
 	syscall.Umask(0o077) // what we write is for our own user
@@ -115,7 +113,7 @@ func (p program) serveHelp() {
 }
 
 // newLogger writes text for people and JSON for machines.
-func newLogger(w io.Writer, level slog.Leveler, terminal bool) *slog.Logger {
+func newLogger(w io.Writer, level slog.Level, terminal bool) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	if terminal {
 		return slog.New(slog.NewTextHandler(w, options))
