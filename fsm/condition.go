@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"encoding/hex"
 	"strconv"
 
 	"github.com/zeebo/xxh3"
@@ -72,17 +71,11 @@ func checkDigest(text []byte) *Refusal {
 }
 
 func parseDigest(text []byte) (digest uint64, ok bool) {
-	var sum [8]byte
-	if len(text) != 2*len(sum) {
+	if len(text) != 16 {
 		return 0, false
 	}
-	if _, err := hex.Decode(sum[:], text); err != nil {
-		return 0, false
-	}
-	for _, b := range sum {
-		digest = digest<<8 | uint64(b)
-	}
-	return digest, true
+	digest, err := strconv.ParseUint(alias(text), 16, 64)
+	return digest, err == nil
 }
 
 func sameDigest(value string, match []byte) bool {

@@ -24,7 +24,7 @@ func (o *Increment) apply(m *Machine) Result {
 		}
 	}
 	sum := old + o.By
-	if (sum > old) != (o.By > 0) && o.By != 0 {
+	if (sum > old) != (o.By > 0) {
 		return refused(ErrOverflow)
 	}
 

@@ -154,6 +154,7 @@ func TestBytesThatAppendToNeverWritesAreRefused(t *testing.T) {
 		{"a batch with more than it says", "\x11\x01\x02\x00\x00\x00\x0d\x0d", 1},
 		{"a batch with less than it says", "\x11\x02\x01\x00\x00\x00\x0d", 1},
 		{"a batch with more operations than bytes", "\x11\x05\x01\x00\x00\x00\x0d", 1},
+		{"a batch of 2^63 operations", "\x11\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01\x00\x00\x00\x00", 1},
 		{"a batch longer than the entry", "\x11\x01\x02\x00\x00\x00\x0d", 1},
 	}
 	for _, tt := range tests {

@@ -84,6 +84,9 @@ func (m *Machine) Apply(e *Entry, see func(op, pos int, v View)) ([]Result, erro
 	return m.results, nil
 }
 
+// keptResults is how many results the machine keeps room for from one entry to the next.
+const keptResults = 1 << 14
+
 // begin moves index and clock to the entry and takes from its header what the operations need.
 func (m *Machine) begin(e *Entry, see func(op, pos int, v View)) {
 	m.index, m.logTerm = e.Index, e.LogTerm
@@ -101,7 +104,9 @@ func (m *Machine) begin(e *Entry, see func(op, pos int, v View)) {
 	m.see = see
 	m.journal = 0
 	clear(m.results) // their strings may be long
-	m.results = m.results[:0]
+	if m.results = m.results[:0]; cap(m.results) > keptResults {
+		m.results = nil
+	}
 }
 
 // Advance moves Index past entries that the machine never sees, such as changes of the Raft configuration.

@@ -73,7 +73,7 @@ func (n *Node) Name() string {
 // The error is a *Refusal that is ErrBadKey. Any other byte is allowed, spaces and zeros among them.
 func CheckKey(key []byte) error {
 	if !validKey(key) {
-		return &Refusal{Code: BadKey}
+		return ErrBadKey
 	}
 	return nil
 }

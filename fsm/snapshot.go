@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"hash/crc32"
 	"io"
 )
@@ -77,10 +76,16 @@ func headerSum(header []byte) uint32 {
 	return crc32.Update(sum, castagnoli, header[16:snapshotHeaderSize])
 }
 
+// checksum is what is needed of a hash.Hash.
+type checksum interface {
+	io.Writer
+	Sum(b []byte) []byte
+}
+
 // snapshotWriter gathers records into chunks. The first error sticks.
 type snapshotWriter struct {
 	w       io.Writer
-	sum     hash.Hash
+	sum     checksum
 	chunk   []byte // room for a chunk header, then records
 	records int
 	err     error
@@ -133,7 +138,7 @@ func (s *snapshotWriter) write(p []byte) {
 // snapshotReader reads chunks and verifies them.
 type snapshotReader struct {
 	r     io.Reader
-	sum   hash.Hash
+	sum   checksum
 	chunk bytes.Buffer
 	limit io.LimitedReader
 }

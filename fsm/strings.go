@@ -103,9 +103,6 @@ func (o *Append) apply(m *Machine) Result {
 	}
 	value := alias(o.Value)
 	if old != nil {
-		if len(old.Value)+len(value) > m.maxValue {
-			return refused(ErrTooLong)
-		}
 		value = old.Value + value
 	}
 	return m.storeLength(p, value)

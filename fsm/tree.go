@@ -153,7 +153,7 @@ func (m *Machine) keep() {
 	m.recording = false
 	clear(m.undo)
 	m.undo = m.undo[:0]
-	if cap(m.undo) > 4096 {
+	if cap(m.undo) > keptResults {
 		m.undo = nil
 	}
 }

@@ -3,6 +3,7 @@ package fsm
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -121,6 +122,25 @@ func TestAFrozenViewNeverChanges(t *testing.T) {
 		}
 		audit(t, p.v)
 	}
+}
+
+// A key shares memory with its value, so whoever keeps the key of an old node keeps its value.
+func TestAnOverwrittenValueIsFreed(t *testing.T) {
+	l := newLab(t)
+	for i := range 64 {
+		l.must(&Set{Key: fmt.Appendf(nil, "k%d", i), Value: make([]byte, 1<<20)})
+	}
+	for i := range 64 {
+		l.must(set(fmt.Sprintf("k%d", i), "small"))
+	}
+	l.Freeze() // a page of the tree may keep what has left it until it is copied for a snapshot
+	for i := range 64 {
+		l.must(set(fmt.Sprintf("k%d", i), "small"))
+	}
+	if size := heap(); size > 32<<20 {
+		t.Errorf("%d MB are kept for 64 small values", size>>20)
+	}
+	runtime.KeepAlive(l)
 }
 
 // Readers of a frozen view need no lock against the writer. The race detector is the judge.

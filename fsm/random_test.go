@@ -1,0 +1,202 @@
+package fsm
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+)
+
+// randomOps makes operations over so few keys and values that they meet.
+func randomOps(rng *rand.Rand, n int) []Op {
+	ops := make([]Op, n)
+	for i := range ops {
+		switch rng.IntN(12) {
+		case 0:
+			ops[i] = &Batch{Ops: plainOps(rng, rng.IntN(6))}
+		case 1:
+			txn := &Txn{Ops: plainOps(rng, rng.IntN(6))}
+			if rng.IntN(4) == 0 {
+				txn.Watches = []Watch{{randomKey(rng), uint64(rng.IntN(3))}}
+			}
+			if rng.IntN(3) == 0 {
+				txn.Ops = append(txn.Ops, &Batch{Ops: plainOps(rng, rng.IntN(4))})
+			}
+			ops[i] = txn
+		default:
+			ops[i] = plainOp(rng)
+		}
+	}
+	return ops
+}
+
+func plainOps(rng *rand.Rand, n int) []Op {
+	ops := make([]Op, n)
+	for i := range ops {
+		ops[i] = plainOp(rng)
+	}
+	return ops
+}
+
+func plainOp(rng *rand.Rand) Op {
+	key, value := randomKey(rng), randomValue(rng)
+	yes := rng.IntN(2) == 0
+	switch rng.IntN(20) {
+	case 0, 1:
+		return &Set{Key: key, Value: value}
+	case 2:
+		return &Set{Key: key, Value: value, If: Condition(rng.IntN(5)), Match: randomValue(rng), Get: yes, KeepTTL: yes}
+	case 3:
+		return &Set{Key: key, Value: value, If: IfDigestEqual + Condition(rng.IntN(2)), Match: []byte(ValueDigest(string(randomValue(rng))))}
+	case 4:
+		return &Append{key, value}
+	case 5:
+		return &SetRange{key, int64(rng.IntN(8)) - 1, value}
+	case 6:
+		return &GetDel{key}
+	case 7:
+		return &Increment{key, int64(rng.IntN(21)) - 10}
+	case 8:
+		many := &SetMany{If: Condition(rng.IntN(3))}
+		for range rng.IntN(4) {
+			many.Pairs = append(many.Pairs, randomKey(rng), randomValue(rng))
+		}
+		return many
+	case 9, 10:
+		rm := &Remove{}
+		for range rng.IntN(4) {
+			rm.Keys = append(rm.Keys, randomKey(rng))
+		}
+		return rm
+	case 11:
+		return &RemoveIf{key, []Condition{Always, IfEqual, IfNotEqual}[rng.IntN(3)], value}
+	case 12:
+		return &Rename{key, randomKey(rng), yes}
+	case 13:
+		return &Copy{key, randomKey(rng), yes}
+	case 14, 15, 16:
+		return &MakeDir{key, yes}
+	case 17:
+		return &RemoveDir{key, yes && rng.IntN(3) == 0}
+	case 18:
+		return &CompareAndSet{key, value, randomValue(rng)}
+	}
+	if rng.IntN(40) == 0 {
+		return &Flush{}
+	}
+	return &CompareAndSet{key, nil, value}
+}
+
+func randomKey(rng *rand.Rand) []byte {
+	if rng.IntN(50) == 0 {
+		return [][]byte{nil, []byte("."), []byte("a..b"), []byte("a."), bytes.Repeat([]byte("k"), MaxKeySize+1)}[rng.IntN(5)]
+	}
+	var key []byte
+	for i := range 1 + rng.IntN(4) {
+		if i > 0 {
+			key = append(key, '.')
+		}
+		key = append(key, []string{"a", "b", "a-", "\x00"}[rng.IntN(4)]...)
+	}
+	return key
+}
+
+func randomValue(rng *rand.Rand) []byte {
+	return []byte([]string{"", "1", "9", "-7", "x", "9223372036854775807", "long value", "\x00"}[rng.IntN(8)])
+}
+
+// Whatever the operations, the machine does what the model does: the same answers and the same state.
+func TestTheMachineDoesWhatTheModelDoes(t *testing.T) {
+	for seed := range uint64(60) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		l, m := newLab(t), newModel()
+		l.header.AutoMkdir = seed%3 == 0
+		l.header.MaxValue = 24
+		m.autoMkdir, m.maxValue = l.header.AutoMkdir, 24
+		for range 60 {
+			ops := randomOps(rng, 1+rng.IntN(6))
+			m.index++
+			if m.index%7 == 0 { // nothing that a frozen view shares may be changed in place afterwards
+				l.Freeze()
+			}
+			got := l.all(ops...)
+			for i, op := range ops {
+				if want := m.apply(op); outcome(got[i]) != outcome(want) {
+					t.Fatalf("seed %d, entry %d, %s: got %s, want %s", seed, m.index, op, outcome(got[i]), outcome(want))
+				}
+			}
+			compare(t, l.View(), m)
+			audit(t, l.View())
+			if t.Failed() {
+				t.Fatalf("seed %d, entry %d: %s", seed, m.index, &Batch{Ops: ops})
+			}
+		}
+	}
+}
+
+func compare(t *testing.T, v View, m *model) {
+	if v.Nodes() != len(m.nodes)-1 {
+		t.Errorf("%d nodes, want %d", v.Nodes(), len(m.nodes)-1)
+	}
+	for key, want := range m.nodes {
+		n, ok := v.Lookup([]byte(key))
+		if !ok {
+			t.Errorf("no %q", key)
+			continue
+		}
+		if got := (thing{n.Kind, n.Value, n.Created.Index, n.Updated.Index}); got != want {
+			t.Errorf("%q is %v, want %v", key, got, want)
+		}
+	}
+}
+
+// The same entries give the same state, whether or not a snapshot was taken and restored anywhere on the way.
+func TestReplayIsDeterministicThroughSnapshots(t *testing.T) {
+	for seed := range uint64(4) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		first := newLab(t)
+		first.header.AutoMkdir = seed%2 == 0
+		var entries [][]byte
+		var digests [][32]byte
+		for range 60 {
+			ops := randomOps(rng, 1+rng.IntN(10))
+			if rng.IntN(10) == 0 {
+				ops = append(ops, &LeaderStart{Term: 1})
+			}
+			first.header.ClusterMillis += int64(rng.IntN(50))
+			e := first.entry(ops...)
+			buf := append(make([]byte, HeaderSize), e.ops...)
+			SealEntry(buf, e.Header, e.Len())
+			entries = append(entries, buf)
+			if _, err := first.Apply(e, nil); err != nil {
+				t.Fatal(err)
+			}
+			digests = append(digests, first.View().Digest())
+		}
+		for cut := range entries {
+			m := New()
+			for i, buf := range entries {
+				if i == cut {
+					m = restored(t, m)
+				}
+				applyBytes(t, m, buf)
+				if m.View().Digest() != digests[i] {
+					t.Fatalf("seed %d, restored at %d: another state at %d", seed, cut, i)
+				}
+			}
+			audit(t, m.View())
+		}
+	}
+}
+
+func restored(t testing.TB, m *Machine) *Machine {
+	t.Helper()
+	var file bytes.Buffer
+	if err := WriteSnapshot(&file, m.View()); err != nil {
+		t.Fatal(err)
+	}
+	again, err := ReadSnapshot(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return again
+}
