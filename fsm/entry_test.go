@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 )
@@ -95,6 +96,42 @@ func TestTheBytesOfVersion1(t *testing.T) {
 	}
 	if sum := binary.LittleEndian.Uint32(data[4:]); sum != 0x3431b478 {
 		t.Errorf("the checksum is %#x", sum)
+	}
+}
+
+// testdata has an entry and a snapshot as the release that brought version 1 wrote them. They are never written again.
+func TestWhatVersion1WroteIsReadForEver(t *testing.T) {
+	data, err := os.ReadFile("testdata/version1.entry")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := OpenEntry(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (Header{Term: 3, ClusterMillis: 4, WallMillis: 5, Origin: 6, Sequence: 7, MaxValue: 8}); e.Header != want {
+		t.Errorf("the entry's header is %+v", e.Header)
+	}
+	i := 0
+	if err := e.Each(func(op Op) error {
+		if want := everyOp()[i]; op.String() != want.String() {
+			t.Errorf("operation %d is %s, want %s", i, op, want)
+		}
+		i++
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+
+	if data, err = os.ReadFile("testdata/version1.snapshot"); err != nil {
+		t.Fatal(err)
+	}
+	m, err := ReadSnapshot(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprintf("%x", m.View().Digest()); got != "5cf1c3032a82cb73997481b72ae8008c5ede8ff7dc8f01f6a070fb028bbf9741" {
+		t.Errorf("the snapshot's state has digest %s", got)
 	}
 }
 
