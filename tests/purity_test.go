@@ -63,7 +63,7 @@ func TestNothingRunsBeforeMain(t *testing.T) {
 	}
 }
 
-// A panic takes down a node, and with it every client. What cannot happen may still panic, with its reason beside it.
+// Whoever ends the process skips what others must do at the end: answer clients, close the log.
 func TestNothingExitsBelowMain(t *testing.T) {
 	for _, s := range tree(t) {
 		if s.test || isFree(s.pkg) || s.pkg == "cmd/dtkv" {
