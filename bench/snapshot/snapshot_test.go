@@ -105,6 +105,19 @@ func answer(l net.Listener, stall time.Duration) {
 	}
 }
 
+func TestASnapshotIsNotBlamedForABusyMachine(t *testing.T) {
+	const slow, quick = mustWrite + 1, mustWrite
+	for _, tt := range []struct {
+		quiet, during time.Duration
+		want          string
+	}{{quick, quick, "reached"}, {slow, quick, "reached"}, {quick, slow, "MISSED"}, {slow, slow, "UNCLEAR"}} {
+		r := report{Quiet: load.Latencies{P999: tt.quiet}, During: load.Latencies{P999: tt.during}}
+		if got := r.writeVerdict(); !strings.HasPrefix(got, tt.want) {
+			t.Errorf("outside %v, during %v: %s, want %s", tt.quiet, tt.during, got, tt.want)
+		}
+	}
+}
+
 func TestReportSaysWhatWasMissed(t *testing.T) {
 	r := report{Keys: 1000, Restart: 2, During: load.Latencies{Count: 9, P999: 51 * time.Millisecond}}
 	r.Memory.Filled, r.Memory.Redis = memory{Resident: 500_000}, memory{Resident: 400_000}
