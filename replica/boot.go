@@ -65,8 +65,11 @@ func checkTerm(s *stores, snap raft.SnapshotMeta, last uint64) error {
 
 // checkLog reads all entries that will be replayed.
 func checkLog(s *stores, after, last uint64) error {
-	if last <= after {
+	if last == 0 {
 		return nil
+	}
+	if last <= after {
+		return s.readForReplay(last) // Raft starts by reading it
 	}
 	first, err := s.log.FirstIndex()
 	if err != nil {
@@ -75,14 +78,22 @@ func checkLog(s *stores, after, last uint64) error {
 	if first > after+1 {
 		return fmt.Errorf("%s: entries %d to %d are missing between snapshot and log", s.dir, after+1, first-1)
 	}
-	var l raft.Log
 	for i := after + 1; i <= last; i++ {
-		if err := s.log.read(i, &l); err != nil {
-			if errors.Is(err, raft.ErrLogNotFound) {
-				err = fmt.Errorf("log entry %d is %w: it is missing", i, errDamaged)
-			}
-			return fmt.Errorf("%s: %w", s.dir, err)
+		if err := s.readForReplay(i); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func (s *stores) readForReplay(index uint64) error {
+	var l raft.Log
+	err := s.log.read(index, &l)
+	if errors.Is(err, raft.ErrLogNotFound) {
+		err = fmt.Errorf("log entry %d is %w: it is missing", index, errDamaged)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.dir, err)
 	}
 	return nil
 }

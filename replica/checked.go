@@ -23,6 +23,7 @@ type watchdog struct {
 	limit time.Duration
 	fail  func(error)
 
+	armed   atomic.Bool  // the node runs: before, errors are answers that refuse the start
 	began   atomic.Int64 // when the call in progress began, in nanoseconds since start; 0 if none
 	start   time.Time
 	stopped chan struct{} // closed when the group closes
@@ -60,8 +61,8 @@ func (w *watchdog) guard(call func() error) error {
 }
 
 func (w *watchdog) check(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || !w.armed.Load() {
+		return err
 	}
 	select {
 	case <-w.stopped: // closed by us

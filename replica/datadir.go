@@ -37,6 +37,9 @@ func openDataDir(cfg Config) (*os.File, metadata, error) {
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, metadata{}, fmt.Errorf("data directory: %w", err)
 	}
+	if err := checkForeign(cfg.DataDir); err != nil { // before leaving a file in somebody else's directory
+		return nil, metadata{}, err
+	}
 	lock, err := os.OpenFile(filepath.Join(cfg.DataDir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, metadata{}, fmt.Errorf("data directory: %w", err)
@@ -82,18 +85,30 @@ func loadOrCreateMetadata(cfg Config) (metadata, error) {
 	return m, nil
 }
 
-// createMetadata claims an empty directory. A directory with other files in it is refused: it is somebody else's, or
-// ours without its mark, and in both cases a fresh start would bury data.
-func createMetadata(cfg Config, path string) (metadata, error) {
-	entries, err := os.ReadDir(cfg.DataDir)
+// checkForeign refuses a directory with files in it but without our mark. It is somebody else's, or ours and harmed, and
+// in both cases a fresh start would bury data.
+func checkForeign(dir string) error {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return metadata{}, fmt.Errorf("data directory: %w", err)
+		return fmt.Errorf("data directory: %w", err)
 	}
+	other := ""
 	for _, e := range entries {
-		if e.Name() != lockFile && !strings.HasPrefix(e.Name(), metaFile) {
-			return metadata{}, fmt.Errorf("%s is not a dtkv data directory: it holds %q but no %s", cfg.DataDir, e.Name(), metaFile)
+		switch {
+		case e.Name() == metaFile:
+			return nil
+		case e.Name() != lockFile && e.Name() != metaFile+".tmp":
+			other = e.Name()
 		}
 	}
+	if other != "" {
+		return fmt.Errorf("%s is not a dtkv data directory: it holds %q but no %s", dir, other, metaFile)
+	}
+	return nil
+}
+
+// createMetadata claims an empty directory.
+func createMetadata(cfg Config, path string) (metadata, error) {
 	m := metadata{Version: dataDirVersion, ClusterID: newClusterID(cfg.Peers), NodeID: cfg.NodeID, LogStore: string(cfg.LogStore)}
 	if m.NodeID == "" {
 		m.NodeID = "n1"

@@ -198,6 +198,7 @@ func (g *Group) startRaft(logger raftLog) error {
 	if g.raft, err = raft.NewRaft(c, state{g}, g.stores.log, g.stores.stable, g.stores.snaps, g.transport); err != nil {
 		return fmt.Errorf("%s: %w", g.stores.dir, err)
 	}
+	g.watch.armed.Store(true)
 	if f := g.raft.GetConfiguration(); f.Error() == nil && exists {
 		g.stores.log.sole.Store(soleVoter(f.Configuration(), c.LocalID))
 	}

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	wal "github.com/hashicorp/raft-wal"
 	"github.com/hashicorp/raft-wal/fs"
+	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
 	"go.etcd.io/bbolt"
@@ -44,15 +46,22 @@ type stores struct {
 // openStores opens and checks everything a group left on disk. It refuses what is damaged: see checkBoot.
 func openStores(dir string, cfg Config, watch *watchdog, logger raftLog) (s *stores, err error) {
 	s = &stores{dir: dir}
+	// Bolt panics on a damaged page, or faults in the file that it has mapped; it still holds its locks then, so closing
+	// it would hang. The process is about to end.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		if p := recover(); p != nil { // bolt panics on a damaged page
-			err = fmt.Errorf("%s: the store is damaged: %v", dir, p)
-		}
-		if err != nil {
+		if p := recover(); p != nil {
+			s, err = nil, fmt.Errorf("%s is %w: %v", dir, errDamaged, p)
+		} else if err != nil {
 			s.close()
 			s = nil
 		}
 	}()
+	for _, path := range []string{stableFile, boltLogFile, filepath.Join(walDir, metadb.FileName)} {
+		if err := checkBolt(filepath.Join(dir, path)); err != nil {
+			return s, err
+		}
+	}
 	if err := os.MkdirAll(filepath.Join(dir, walDir), 0o700); err != nil {
 		return s, err
 	}
@@ -94,9 +103,11 @@ func (s *stores) close() error {
 
 func openBolt(path string, noSync bool) (*raftboltdb.BoltStore, error) {
 	store, err := raftboltdb.New(raftboltdb.Options{
-		Path:        path,
-		NoSync:      noSync,
-		BoltOptions: &bbolt.Options{Timeout: boltLockWait, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType},
+		Path:   path,
+		NoSync: noSync,
+		// The free list is kept on disk: to rebuild it, bolt would walk all pages on a goroutine of its own, where the
+		// panic that a damaged page causes ends the process without a word.
+		BoltOptions: &bbolt.Options{Timeout: boltLockWait, FreelistType: bbolt.FreelistMapType},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
