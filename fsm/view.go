@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// View reads one state and cannot change it. It is two words, meant to be passed by value. How long it is good
+// View reads one state and cannot change it. It is one pointer, meant to be passed by value. How long it is good
 // depends on who made it: see Machine.View and Machine.Freeze. Its methods may run on many goroutines at once.
 type View struct{ s *state }
 
