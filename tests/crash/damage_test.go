@@ -22,8 +22,13 @@ type damaged struct {
 	truncates int
 }
 
-var kinds = map[string][]damaged{
-	"wal": {
+// images are the data directories that are harmed: of each log store, ended by SIGTERM and by kill -9.
+var images = []struct {
+	store  string
+	killed bool
+	files  []damaged
+}{
+	{"wal", false, []damaged{
 		{"log segment", "groups/0/wal/*.wal", 40, 12},
 		{"log metadata", "groups/0/wal/wal-meta.db", 12, 4},
 		{"snapshot", "groups/0/snapshots/*/state.bin", 40, 12},
@@ -31,10 +36,10 @@ var kinds = map[string][]damaged{
 		{"term and vote", "groups/0/stable.db", 12, 4},
 		{"high-water mark", "groups/0/mark", 8, 2},
 		{"node metadata", "dtkv.json", 8, 2},
-	},
-	"bolt": {
-		{"log", "groups/0/log.db", 40, 12},
-	},
+	}},
+	{"wal", true, []damaged{{"log segment", "groups/0/wal/*.wal", 40, 12}}},
+	{"bolt", false, []damaged{{"log", "groups/0/log.db", 40, 12}}},
+	{"bolt", true, []damaged{{"log", "groups/0/log.db", 40, 12}}},
 }
 
 const damagedKeys = 300
@@ -44,19 +49,23 @@ var harms = flag.Int("harms", 1, "times so many flips and cuts of each file")
 // A node whose files were harmed while it was down refuses to start and says which file, or serves every acknowledged
 // write. It never starts without some of them.
 func TestDamagedFilesAreNeverASilentLoss(t *testing.T) {
-	for store, files := range kinds {
-		dir, want := written(t, store)
-		for _, d := range files {
-			t.Run(store+" "+d.name, func(t *testing.T) {
+	for _, image := range images {
+		dir, want := written(t, image.store, image.killed)
+		end := " after SIGTERM "
+		if image.killed {
+			end = " after kill -9 "
+		}
+		for _, d := range image.files {
+			t.Run(image.store+end+d.name, func(t *testing.T) {
 				t.Parallel()
-				harm(t, store, dir, want, d)
+				harm(t, image.store, dir, want, d)
 			})
 		}
 	}
 }
 
-// written makes a data directory with a snapshot, a log behind it, and a clean end. It returns what was acknowledged.
-func written(t *testing.T, store string) (dir string, want map[string]string) {
+// written makes a data directory with a snapshot and a log behind it. It returns what was acknowledged.
+func written(t *testing.T, store string, kill bool) (dir string, want map[string]string) {
 	t.Helper()
 	dir, want = t.TempDir(), map[string]string{}
 	s := harness.Start(t, harness.Options{DataDir: dir, LogStore: store, SnapshotEntries: 500})
@@ -76,7 +85,9 @@ func written(t *testing.T, store string) (dir string, want map[string]string) {
 	for i := range 100 {
 		set(1000 + i)
 	}
-	if code := s.Stop(t); code != 0 {
+	if kill {
+		s.Kill()
+	} else if code := s.Stop(t); code != 0 {
 		t.Fatalf("exit code %d after SIGTERM\n%s", code, s.Log())
 	}
 	return dir, want
