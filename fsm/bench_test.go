@@ -78,6 +78,7 @@ func BenchmarkSetCreate(b *testing.B) {
 	var m *Machine
 	buf := make([]byte, HeaderSize, 64<<10)
 	b.ReportAllocs()
+	b.ResetTimer()
 	for i := 0; i < b.N; i += benchOps {
 		at := i % size
 		if at == 0 {
