@@ -32,7 +32,7 @@ func TestFiveThousandIdleConnections(t *testing.T) {
 		}
 	}
 	harness.Eventually(t, "all connections counted", func() bool { return v.clients(t) == 1+crowd })
-	v.unharmed(t, 64*mib)
+	v.unharmed(t, 96*mib) // about 10 KiB each here, with room for machines of more cores
 	for i := 0; i < crowd; i += 100 {
 		conns[i].Want(t, "+PONG\r\n", "PING")
 	}
@@ -44,7 +44,7 @@ func TestFiveThousandIdleConnections(t *testing.T) {
 		}
 	}
 	harness.Eventually(t, "all connections gone", func() bool { return v.clients(t) == 1 })
-	v.unharmed(t, 96*mib)
+	v.unharmed(t, 128*mib)
 }
 
 func TestChurnLeavesNothingBehind(t *testing.T) {
