@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	cycles = flag.Int("cycles", 8, "kill -9 cycles for each combination of log store and sync mode")
+	cycles = flag.Int("cycles", 16, "kill -9 cycles for each combination of log store and sync mode")
 	seed   = flag.Uint64("seed", 0, "decides when each kill comes and which bytes are harmed; 0: kills by the clock, harm always alike")
 )
 
