@@ -104,15 +104,9 @@ func harm(t *testing.T, store, dir string, want map[string]string, d damaged) {
 		t.Fatal(err)
 	}
 	used := usedBytes(t, filepath.Join(dir, file))
-	refused, served := 0, 0
+	counts := map[outcome]int{}
 	count := func(harm string, change func(path string) error) {
-		t.Run(harm, func(t *testing.T) {
-			if start(t, store, dir, file, want, change) {
-				served++
-			} else {
-				refused++
-			}
-		})
+		t.Run(harm, func(t *testing.T) { counts[start(t, store, dir, file, want, change)]++ })
 	}
 	flips, truncates := d.flips**harms, d.truncates**harms
 	for i := range flips {
@@ -124,7 +118,10 @@ func harm(t *testing.T, store, dir string, want map[string]string, d damaged) {
 		size := pick(random, i, truncates, used)
 		count(fmt.Sprintf("cut to %d bytes", size), func(path string) error { return os.Truncate(path, size) })
 	}
-	t.Logf("%s, %d bytes in use: refused %d, served everything %d", file, used, refused, served)
+	t.Logf("%s, %d bytes in use: refused %d, served everything %d, crashed %d", file, used, counts[refused], counts[served], counts[crashed])
+	if counts[crashed] > max(1, (flips+truncates)/crashesIn) {
+		t.Errorf("%d crashes are too many for %d harms", counts[crashed], flips+truncates)
+	}
 }
 
 // pick spreads n choices over the bytes in use, with the first and the last of them always among them.
@@ -139,8 +136,21 @@ func pick(random *rand.Rand, i, n int, used int64) int64 {
 	return low + random.Int64N(max(high-low, 1))
 }
 
-// start harms a copy of the data directory, starts a node on it, and reports whether the node serves.
-func start(t *testing.T, store, dir, file string, want map[string]string, change func(path string) error) bool {
+// outcome is how a start on damaged files ended without a silent loss.
+type outcome int
+
+const (
+	refused outcome = iota // with a message that names the file
+	served                 // all that was acknowledged
+	crashed                // inside bolt: loud, but nothing that a person can read
+)
+
+// crashesIn: bolt's pages carry no checksums, so a rare flip is met only when bolt trips over it. One harm in so many, and
+// one in any case, may end in a crash inside bolt.
+const crashesIn = 20
+
+// start harms a copy of the data directory and starts a node on it.
+func start(t *testing.T, store, dir, file string, want map[string]string, change func(path string) error) outcome {
 	t.Helper()
 	scratch := t.TempDir()
 	if err := copyTree(dir, scratch); err != nil {
@@ -153,13 +163,17 @@ func start(t *testing.T, store, dir, file string, want map[string]string, change
 	defer s.Kill()
 	if err := harness.Ready(s.Addr, s.Process); err != nil {
 		if s.Alive() {
-			t.Errorf("neither refused nor served: %v", err)
-			return false
+			t.Fatalf("neither refused nor served: %v", err)
 		}
-		if code := s.Wait(t); code <= 0 || !strings.Contains(s.Log(), scratch) || strings.Contains(s.Log(), "goroutine ") {
+		code, said := s.Wait(t), s.Log()
+		if strings.HasSuffix(file, ".db") && strings.Contains(said, "bbolt.") && strings.Contains(said, "goroutine ") {
+			t.Logf("crashed inside bolt:\n%.300s", said)
+			return crashed
+		}
+		if code <= 0 || !strings.Contains(said, scratch) || strings.Contains(said, "goroutine ") {
 			t.Errorf("refused with exit code %d, and no clear message that names the file", code)
 		}
-		return false
+		return refused
 	}
 	c := harness.Dial(t, s.Addr)
 	defer c.Close()
@@ -172,7 +186,7 @@ func start(t *testing.T, store, dir, file string, want map[string]string, change
 	if lost > 0 {
 		t.Errorf("%d of %d acknowledged writes are silently lost", lost, len(want))
 	}
-	return true
+	return served
 }
 
 func flip(path string, offset int64, bit byte) error {
