@@ -126,7 +126,7 @@ func OpenNewestSnapshot(dataDir string, group int) (io.ReadCloser, error) {
 		// Names are <term>-<index>-<milliseconds>; of two snapshots the one with the higher index is newer.
 		var term, index uint64
 		if _, err := fmt.Sscanf(e.Name(), "%d-%d-", &term, &index); err == nil && (newest == "" || index >= highest) {
-			newest, highest = filepath.Join(dir, e.Name(), "state.bin"), index
+			newest, highest = filepath.Join(dir, e.Name(), stateFile), index
 		}
 	}
 	if newest == "" {

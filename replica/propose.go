@@ -64,12 +64,11 @@ type proposals struct {
 	clock    ttl.Clock
 	closed   bool
 
-	sent chan struct{} // wakes followFates; one is enough, since it looks at all that is in flight
 	idle chan struct{} // closed when closed is set and nothing is in flight
 }
 
 func newProposals(g *Group) *proposals {
-	return &proposals{group: g, limit: maxWaiting, sent: make(chan struct{}, 1), idle: make(chan struct{})}
+	return &proposals{group: g, limit: maxWaiting, idle: make(chan struct{})}
 }
 
 // Propose puts p's operations into the log and returns when they have been applied here. Until then p belongs to the
@@ -180,10 +179,6 @@ func (q *proposals) propose(b *batch) {
 	}, b.ops)
 	b.future = g.raft.ApplyLog(raft.Log{Data: b.buf}, enqueueTimeout)
 	q.inFlight = append(q.inFlight, b)
-	select {
-	case q.sent <- struct{}{}:
-	default: // followFates is on its way already
-	}
 }
 
 // enqueueTimeout bounds the wait for room in Raft's queue, which has more room than maxInFlight can fill.
@@ -263,25 +258,34 @@ func (q *proposals) close() {
 	q.signalIdle()
 }
 
-// followFates waits for the futures of what is in flight, oldest first. The apply callback delivers results; a future
-// matters only when Raft gives an entry up, so that nobody waits for it for ever. Raft may lose futures when it shuts
-// down; then this goroutine stays behind, and stopped releases those who wait.
+// followFates looks after entries that are in flight for long, so that nobody waits for ever for one that Raft gave up.
+// The apply callback delivers results and needs no future: to wait for each would wake a goroutine twice per entry for
+// nothing. Raft may lose futures when it shuts down; then this goroutine stays behind, and stopped releases those who
+// wait.
 func (g *Group) followFates() {
 	defer close(g.fates)
-	q := g.proposals
+	tick := time.NewTicker(fatePoll)
+	defer tick.Stop()
+	var last uint64
 	for {
 		select {
 		case <-g.stopped:
 			return
-		case <-q.sent:
+		case <-tick.C:
 		}
-		for seq, future := q.oldest(); future != nil; seq, future = q.oldest() {
-			if err := future.Error(); err != nil {
-				q.failed(seq, verdict(err))
-			}
+		seq, future := g.proposals.oldest()
+		if future == nil || seq != last {
+			last = seq
+			continue
+		}
+		if err := future.Error(); err != nil {
+			g.proposals.failed(seq, verdict(err))
 		}
 	}
 }
+
+// fatePoll is how long an entry is in flight before its future is looked at, at the least; twice that at the most.
+const fatePoll = 50 * time.Millisecond
 
 // oldest returns the entry that has been in flight for longest.
 func (q *proposals) oldest() (uint64, raft.ApplyFuture) {

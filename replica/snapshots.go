@@ -22,6 +22,7 @@ const (
 	snapshotDir     = "snapshots" // the name is raft's
 	snapshotsKept   = 2
 	unfinishedInDir = ".tmp"
+	stateFile       = "state.bin" // likewise
 )
 
 // raftLog is one logger in the two shapes that we and the Raft libraries use.
@@ -116,12 +117,44 @@ func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64,
 	if err != nil {
 		return nil, err
 	}
-	seal := sealOf(&raft.SnapshotMeta{Index: index, Term: term, Configuration: c, ConfigurationIndex: cIndex})
-	if _, err := sink.Write(seal); err != nil {
+	file, err := os.OpenFile(filepath.Join(s.dir, sink.ID()+unfinishedInDir, stateFile), os.O_WRONLY, 0)
+	if err != nil {
 		return nil, errors.Join(err, sink.Cancel())
 	}
-	return sink, nil
+	paced := &pacedSink{SnapshotSink: sink, file: file}
+	seal := sealOf(&raft.SnapshotMeta{Index: index, Term: term, Configuration: c, ConfigurationIndex: cIndex})
+	if _, err := paced.Write(seal); err != nil {
+		return nil, errors.Join(err, paced.Cancel())
+	}
+	return paced, nil
 }
+
+// pacedSink puts what it was given on disk every few megabytes. Raft's sink would do so once, at the end, and the log's
+// fsyncs would wait behind all of it.
+type pacedSink struct {
+	raft.SnapshotSink
+	file     *os.File
+	unsynced int
+}
+
+const paceBytes = 4 << 20
+
+// Write implements io.Writer.
+func (s *pacedSink) Write(b []byte) (int, error) {
+	n, err := s.SnapshotSink.Write(b)
+	s.unsynced += n
+	if err == nil && s.unsynced >= paceBytes {
+		s.unsynced = 0
+		err = s.file.Sync()
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (s *pacedSink) Close() error { return errors.Join(s.SnapshotSink.Close(), s.file.Close()) }
+
+// Cancel implements raft.SnapshotSink.
+func (s *pacedSink) Cancel() error { return errors.Join(s.SnapshotSink.Cancel(), s.file.Close()) }
 
 // Open implements raft.SnapshotStore. It has read and checked the whole file once when it returns.
 func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {

@@ -45,7 +45,7 @@ func checkTail(dir string, logger *slog.Logger) error {
 		return err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(f)
+	data, err := readSized(f)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -64,6 +64,17 @@ func checkTail(dir string, logger *slog.Logger) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return f.Sync()
+}
+
+// readSized reads a file into a buffer of its size: a segment is 64 MiB, and growing to that would cost as much again.
+func readSized(f *os.File) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, info.Size())
+	_, err = io.ReadFull(f, data)
+	return data, err
 }
 
 // tailSegment returns the segment that raft-wal's metadata says is being written.
