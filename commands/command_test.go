@@ -169,8 +169,10 @@ func TestCommandDescribesTheTable(t *testing.T) {
 func TestEveryDescriptionIsOneReplyInBothProtocols(t *testing.T) {
 	for _, proto := range []int{2, 3} {
 		r := newRig(t, proto)
-		for _, line := range []string{"COMMAND", "COMMAND INFO", "COMMAND DOCS", "COMMAND LIST", "COMMAND HELP", "CLIENT HELP", "OBJECT HELP",
-			"MEMORY HELP", "MODULE HELP", "COMMAND LIST FILTERBY ACLCAT write"} {
+		for _, line := range []string{
+			"COMMAND", "COMMAND INFO", "COMMAND DOCS", "COMMAND LIST", "COMMAND HELP", "CLIENT HELP", "OBJECT HELP",
+			"MEMORY HELP", "MODULE HELP", "COMMAND LIST FILTERBY ACLCAT write",
+		} {
 			reply := r.do(strings.Fields(line)...)
 			if rest, err := skipReply([]byte(reply)); err != nil || len(rest) > 0 {
 				t.Errorf("RESP%d: %s is not one reply: %v, %d bytes behind it", proto, line, err, len(rest))

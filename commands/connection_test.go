@@ -309,8 +309,12 @@ func TestClientListPrintsOneLineEach(t *testing.T) {
 		args []string
 		ids  string
 	}{
-		{nil, "7 9"}, {[]string{"ID", "9"}, "9"}, {[]string{"ID", "7", "8", "9"}, "7 9"}, {[]string{"TYPE", "normal"}, "7"},
-		{[]string{"TYPE", "PUBSUB"}, "9"}, {[]string{"TYPE", "replica"}, ""},
+		{nil, "7 9"},
+		{[]string{"ID", "9"}, "9"},
+		{[]string{"ID", "7", "8", "9"}, "7 9"},
+		{[]string{"TYPE", "normal"}, "7"},
+		{[]string{"TYPE", "PUBSUB"}, "9"},
+		{[]string{"TYPE", "replica"}, ""},
 	} {
 		var ids []string
 		for _, line := range strings.Split(r.do(append([]string{"CLIENT", "LIST"}, test.args...)...), "\n") {

@@ -164,10 +164,24 @@ func TestABadKeyIsRefusedInReadsAsInWrites(t *testing.T) {
 	long := strings.Repeat("k", 8193)
 	for _, key := range []string{"", ".a", "a.", "a..b", ".", long} {
 		for _, argv := range [][]string{
-			{"GET", key}, {"SET", key, "v"}, {"MGET", "a", key}, {"MSET", "a", "1", key, "2"}, {"DEL", "a", key}, {"EXISTS", key},
-			{"TYPE", key}, {"RENAME", "a", key}, {"COPY", key, "a"}, {"INCR", key}, {"OBJECT", "ENCODING", key},
-			{"MEMORY", "USAGE", key}, {"WATCH", key}, {"DTKV.MKDIR", key}, {"DTKV.RMDIR", key}, {"DTKV.CAS", key, "", "x"},
-			{"DTKV.LIST", key}, {"DTKV.STAT", key},
+			{"GET", key},
+			{"SET", key, "v"},
+			{"MGET", "a", key},
+			{"MSET", "a", "1", key, "2"},
+			{"DEL", "a", key},
+			{"EXISTS", key},
+			{"TYPE", key},
+			{"RENAME", "a", key},
+			{"COPY", key, "a"},
+			{"INCR", key},
+			{"OBJECT", "ENCODING", key},
+			{"MEMORY", "USAGE", key},
+			{"WATCH", key},
+			{"DTKV.MKDIR", key},
+			{"DTKV.RMDIR", key},
+			{"DTKV.CAS", key, "", "x"},
+			{"DTKV.LIST", key},
+			{"DTKV.STAT", key},
 		} {
 			root := key == "" && (argv[0] == "DTKV.LIST" || argv[0] == "DTKV.STAT")
 			if got := r.do(argv...); (got == refusal) == root {
@@ -374,8 +388,14 @@ func TestLongReadsSaySo(t *testing.T) {
 		line string
 		long bool
 	}{
-		{"KEYS *", true}, {"SCAN 0", false}, {"SCAN 0 COUNT 1000", false}, {"SCAN 0 COUNT 1001", true},
-		{"DTKV.LIST d", true}, {"DTKV.LIST d LIMIT 1000", false}, {"DTKV.LIST d LIMIT 1001", true}, {"GET k", false},
+		{"KEYS *", true},
+		{"SCAN 0", false},
+		{"SCAN 0 COUNT 1000", false},
+		{"SCAN 0 COUNT 1001", true},
+		{"DTKV.LIST d", true},
+		{"DTKV.LIST d LIMIT 1000", false},
+		{"DTKV.LIST d LIMIT 1001", true},
+		{"GET k", false},
 	}
 	for _, test := range tests {
 		var argv [][]byte

@@ -89,8 +89,10 @@ func BenchmarkLookup(b *testing.B) {
 }
 
 func BenchmarkPrepare(b *testing.B) {
-	for _, line := range []string{"SET key:000000001234 " + strings.Repeat("x", 256), "GET key:000000001234", "MGET a b c d", "INCR counter", "PING",
-		"SET k v IFEQ x GET"} {
+	for _, line := range []string{
+		"SET key:000000001234 " + strings.Repeat("x", 256), "GET key:000000001234", "MGET a b c d", "INCR counter", "PING",
+		"SET k v IFEQ x GET",
+	} {
 		b.Run(strings.Fields(line)[0], func(b *testing.B) {
 			argv, s := argvOf(line), Settings{MaxValue: 1 << 20}
 			var p Planner

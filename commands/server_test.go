@@ -161,8 +161,12 @@ func TestInfoAsksForSections(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{nil, nil}, {[]string{"default"}, nil}, {[]string{"Server", "default"}, nil}, {[]string{"ALL"}, []string{"all"}},
-		{[]string{"server", "EVERYTHING"}, []string{"all"}}, {[]string{"Server", "RAFT"}, []string{"server", "raft"}},
+		{nil, nil},
+		{[]string{"default"}, nil},
+		{[]string{"Server", "default"}, nil},
+		{[]string{"ALL"}, []string{"all"}},
+		{[]string{"server", "EVERYTHING"}, []string{"all"}},
+		{[]string{"Server", "RAFT"}, []string{"server", "raft"}},
 	}
 	for _, test := range tests {
 		r := newRig(t, 2)

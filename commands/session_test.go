@@ -106,8 +106,11 @@ func (s *fakeSession) Info(sections []string) []InfoSection {
 func (s *fakeSession) Parameters() []Parameter {
 	if s.parameters == nil {
 		s.parameters = []Parameter{
-			{Name: "appendonly", Value: "yes", Fixed: true}, {Name: "databases", Value: "1", Fixed: true},
-			{Name: "maxmemory", Value: "0"}, {Name: "save", Value: ""}, {Name: "timeout", Value: "0"},
+			{Name: "appendonly", Value: "yes", Fixed: true},
+			{Name: "databases", Value: "1", Fixed: true},
+			{Name: "maxmemory", Value: "0"},
+			{Name: "save", Value: ""},
+			{Name: "timeout", Value: "0"},
 		}
 	}
 	return s.parameters

@@ -362,9 +362,17 @@ func TestAValueThatIsTooLongIsRefusedInEveryCommand(t *testing.T) {
 	long := strings.Repeat("x", r.settings.MaxValue+1)
 	refusal := "-ERR string exceeds maximum allowed size (1025 > 1024 bytes, max-value-size)\r\n"
 	for _, argv := range [][]string{
-		{"SET", "k", long}, {"SET", "k", long, "NX"}, {"SETNX", "k", long}, {"GETSET", "k", long}, {"MSET", "a", "1", "k", long},
-		{"MSETNX", "k", long}, {"APPEND", "k", long}, {"SETRANGE", "k", "0", long}, {"SETRANGE", "k", "1024", "x"},
-		{"DTKV.CAS", "k", "", long}, {"DTKV.BATCHPUT", "a", "1", "k", long},
+		{"SET", "k", long},
+		{"SET", "k", long, "NX"},
+		{"SETNX", "k", long},
+		{"GETSET", "k", long},
+		{"MSET", "a", "1", "k", long},
+		{"MSETNX", "k", long},
+		{"APPEND", "k", long},
+		{"SETRANGE", "k", "0", long},
+		{"SETRANGE", "k", "1024", "x"},
+		{"DTKV.CAS", "k", "", long},
+		{"DTKV.BATCHPUT", "a", "1", "k", long},
 	} {
 		if got := r.do(argv...); got != refusal {
 			t.Errorf("%s %s replied %q, want %q", argv[0], argv[1], got, refusal)

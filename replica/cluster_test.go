@@ -80,8 +80,10 @@ func startCluster(t *testing.T, n int, change func(i int, cfg *Config)) *cluster
 		c.network.nodes[peers[i].Address] = i
 	}
 	for i, p := range peers {
-		cfg := Config{DataDir: t.TempDir(), NodeID: p.ID, PeerAddr: p.Address, Peers: peers, Logger: quietLogger(),
-			heartbeat: 300 * time.Millisecond, dial: c.network.dialer(i)}
+		cfg := Config{
+			DataDir: t.TempDir(), NodeID: p.ID, PeerAddr: p.Address, Peers: peers, Logger: quietLogger(),
+			heartbeat: 300 * time.Millisecond, dial: c.network.dialer(i),
+		}
 		if change != nil {
 			change(i, &cfg)
 		}
