@@ -63,12 +63,12 @@ func inspectWAL(dir string, from, to uint64, fn func(LogEntry) error) error {
 	return errors.Join(failed, err)
 }
 
-func inspectBolt(path string, from, to uint64, fn func(LogEntry) error) error {
+func inspectBolt(path string, from, to uint64, fn func(LogEntry) error) (err error) {
 	store, err := raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{ReadOnly: true, Timeout: boltLockWait}})
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	defer store.Close()
+	defer func() { err = errors.Join(err, store.Close()) }()
 	first, err := store.FirstIndex()
 	if err != nil {
 		return err

@@ -53,8 +53,7 @@ func openStores(dir string, cfg Config, watch *watchdog, logger raftLog) (s *sto
 		if p := recover(); p != nil {
 			s, err = nil, fmt.Errorf("%s is %w: %v", dir, errDamaged, p)
 		} else if err != nil {
-			s.close()
-			s = nil
+			s, err = nil, errors.Join(err, s.close())
 		}
 	}()
 	for _, path := range []string{stableFile, boltLogFile, filepath.Join(walDir, metadb.FileName)} {

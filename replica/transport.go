@@ -113,7 +113,8 @@ func (t *transport) confirm(voter raft.Server, term uint64) bool {
 	request := raft.AppendEntriesRequest{
 		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.id), Addr: self},
 		Term:      term,
-		Leader:    self, // read by older protocol versions
+		//lint:ignore SA1019 voters that speak an older protocol version read the leader from here
+		Leader: self,
 	}
 	var answer raft.AppendEntriesResponse
 	err := t.AppendEntries(voter.ID, voter.Address, &request, &answer)

@@ -137,14 +137,14 @@ func TestHeartbeatsCannotUndoAVote(t *testing.T) {
 	beaten := make(chan raft.AppendEntriesResponse, 1)
 	go func() {
 		var answer raft.AppendEntriesResponse
-		a.AppendEntries("f", raft.ServerAddress(n.PeerAddr()), &raft.AppendEntriesRequest{RPCHeader: header("a"), Term: 6, Leader: []byte("x")}, &answer)
+		a.AppendEntries("f", raft.ServerAddress(n.PeerAddr()), &raft.AppendEntriesRequest{RPCHeader: header("a"), Term: 6}, &answer)
 		beaten <- answer
 	}()
 	<-slow.entered // term 6 is being stored
 	voted := make(chan raft.RequestVoteResponse, 1)
 	go func() {
 		var answer raft.RequestVoteResponse
-		b.RequestVote("f", raft.ServerAddress(n.PeerAddr()), &raft.RequestVoteRequest{RPCHeader: header("b"), Term: 7, Candidate: []byte("x"), LastLogIndex: 1, LastLogTerm: 1}, &answer)
+		b.RequestVote("f", raft.ServerAddress(n.PeerAddr()), &raft.RequestVoteRequest{RPCHeader: header("b"), Term: 7, LastLogIndex: 1, LastLogTerm: 1}, &answer)
 		voted <- answer
 	}()
 	select {
