@@ -69,6 +69,9 @@ func inspectBolt(path string, from, to uint64, fn func(LogEntry) error) (err err
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	if err := checkBolt(path); err != nil { // now that bolt has locked it
+		return err
+	}
 	first, err := store.FirstIndex()
 	if err != nil {
 		return err
