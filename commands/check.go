@@ -16,7 +16,7 @@ func (c *Command) checkKeys(argv [][]byte) error {
 			continue
 		}
 		if err := fsm.CheckKey(argv[i]); err != nil {
-			return errBadKey
+			return RefusalError(err)
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ var ErrNotInMulti = resp.Errorf("ERR", "Command not allowed inside a transaction
 
 var (
 	errBadKey      = resp.Errorf("BADKEY", "a key is 1 to 8192 bytes, without leading, trailing or doubled dots")
+	errTooDeep     = resp.Errorf("BADKEY", "a key has at most %d segments, parted by dots", fsm.MaxDepth)
 	errBadDigest   = resp.Errorf("ERR", "Digest must be exactly 16 hexadecimal characters")
 	errTooLong     = resp.Errorf("ERR", "string exceeds maximum allowed size (max-value-size)")
 	errLongPattern = resp.Errorf("ERR", "pattern is longer than %d bytes", maxPattern)
@@ -35,6 +36,8 @@ func RefusalError(err error) *resp.Error {
 		return resp.Errorf("NOTEMPTY", "'%s' has children", r.Path)
 	case fsm.BadKey:
 		return errBadKey
+	case fsm.TooDeep:
+		return errTooDeep
 	case fsm.NotInteger:
 		return resp.ErrNotInteger
 	case fsm.NotFloat:

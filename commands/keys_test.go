@@ -160,9 +160,14 @@ func TestKeysOfAnyKind(t *testing.T) {
 
 func TestABadKeyIsRefusedInReadsAsInWrites(t *testing.T) {
 	const refusal = "-BADKEY a key is 1 to 8192 bytes, without leading, trailing or doubled dots\r\n"
+	const tooDeep = "-BADKEY a key has at most 128 segments, parted by dots\r\n"
 	r := newRig(t, 2)
-	long := strings.Repeat("k", 8193)
-	for _, key := range []string{"", ".a", "a.", "a..b", ".", long} {
+	long, deep := strings.Repeat("k", 8193), strings.Repeat("k.", 128)+"k"
+	for _, key := range []string{"", ".a", "a.", "a..b", ".", long, deep} {
+		want := refusal
+		if key == deep {
+			want = tooDeep
+		}
 		for _, argv := range [][]string{
 			{"GET", key},
 			{"SET", key, "v"},
@@ -184,13 +189,19 @@ func TestABadKeyIsRefusedInReadsAsInWrites(t *testing.T) {
 			{"DTKV.STAT", key},
 		} {
 			root := key == "" && (argv[0] == "DTKV.LIST" || argv[0] == "DTKV.STAT")
-			if got := r.do(argv...); (got == refusal) == root {
+			if got := r.do(argv...); (got == want) == root {
 				t.Errorf("%.40q replied %q", argv, got)
 			}
 		}
 	}
 	if got := r.do("SET", long[:8192], "v"); got != "+OK\r\n" {
 		t.Errorf("a key of the longest length: %q", got)
+	}
+	if got := r.do("DTKV.MKDIR", deep[2:], "PARENTS"); got != ":1\r\n" {
+		t.Errorf("a key of the greatest depth: %q", got)
+	}
+	if got := r.do("DTKV.BATCHPUT", deep, "v"); got != "*1\r\n"+tooDeep {
+		t.Errorf("a deeper key in a batch: %q", got)
 	}
 	if got := r.do("SET", "sp ace\x00\xff", "v"); got != "+OK\r\n" {
 		t.Errorf("a key of any bytes: %q", got)

@@ -24,8 +24,8 @@ This page is printed from the table in commands/table.go. To change it, change t
 
 Commands that Redis has keep its syntax, replies and error texts; where one differs, its entry says so. For all of them:
 
-- A key is a path: ` + "`a.b.c`" + ` is the child ` + "`c`" + ` of the directory ` + "`a.b`" + `. It has 1 to 8192 bytes of any kind, and no leading,
-  trailing or doubled dot, else ` + "`BADKEY`" + `: in reads as in writes, because a null would hide the mistake.
+- A key is a path: ` + "`a.b.c`" + ` is the child ` + "`c`" + ` of the directory ` + "`a.b`" + `. It has 1 to 8192 bytes of any kind, at most 128
+  segments, and no leading, trailing or doubled dot, else ` + "`BADKEY`" + `: in reads as in writes, because a null would hide the mistake.
 - A node is a value or a directory, never both. Commands on values refuse a directory with ` + "`WRONGTYPE`" + `; MGET answers null for it.
 - A key can only be created in a directory that exists, else ` + "`NOPARENT`" + `, and not below a value, else ` + "`NOTDIR`" + `.
 - A value has at most max-value-size bytes, in every command.

@@ -177,6 +177,7 @@ func TestRefusalsOfTheStateMachineHaveTheirWords(t *testing.T) {
 		{&fsm.Refusal{Code: fsm.NotDir, Path: "a.b"}, "NOTDIR 'a.b' holds a value"},
 		{&fsm.Refusal{Code: fsm.NotEmpty, Path: "a.b"}, "NOTEMPTY 'a.b' has children"},
 		{&fsm.Refusal{Code: fsm.BadKey}, "BADKEY a key is 1 to 8192 bytes, without leading, trailing or doubled dots"},
+		{&fsm.Refusal{Code: fsm.TooDeep}, "BADKEY a key has at most 128 segments, parted by dots"},
 		{&fsm.Refusal{Code: fsm.NotInteger}, "ERR value is not an integer or out of range"},
 		{&fsm.Refusal{Code: fsm.NotFloat}, "ERR value is not a valid float"},
 		{&fsm.Refusal{Code: fsm.Overflow}, "ERR increment or decrement would overflow"},

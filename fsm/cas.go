@@ -6,9 +6,9 @@ package fsm
 type CompareAndSet struct{ Key, Expected, New []byte }
 
 func (o *CompareAndSet) apply(m *Machine) Result {
-	p, ok := parsePath(o.Key)
-	if !ok {
-		return refused(ErrBadKey)
+	p, no := parsePath(o.Key)
+	if no != nil {
+		return refused(no)
 	}
 	if len(o.Expected) == 0 && len(o.New) == 0 {
 		return refused(ErrInvalid)

@@ -9,9 +9,9 @@ type Increment struct {
 }
 
 func (o *Increment) apply(m *Machine) Result {
-	p, ok := parsePath(o.Key)
-	if !ok {
-		return refused(ErrBadKey)
+	p, no := parsePath(o.Key)
+	if no != nil {
+		return refused(no)
 	}
 	n, no := m.value(p)
 	if no != nil {
@@ -19,6 +19,7 @@ func (o *Increment) apply(m *Machine) Result {
 	}
 	var old int64
 	if n != nil {
+		var ok bool
 		if old, ok = parseInteger(n.Value); !ok {
 			return refused(ErrNotInteger)
 		}

@@ -8,9 +8,9 @@ type MakeDir struct {
 }
 
 func (o *MakeDir) apply(m *Machine) Result {
-	p, ok := parsePath(o.Key)
-	if !ok {
-		return refused(ErrBadKey)
+	p, no := parsePath(o.Key)
+	if no != nil {
+		return refused(no)
 	}
 	switch n := m.lookup(p); {
 	case n == nil:
@@ -39,9 +39,9 @@ type RemoveDir struct {
 }
 
 func (o *RemoveDir) apply(m *Machine) Result {
-	p, ok := parsePath(o.Key)
-	if !ok {
-		return refused(ErrBadKey)
+	p, no := parsePath(o.Key)
+	if no != nil {
+		return refused(no)
 	}
 	n := m.lookup(p)
 	if n == nil {

@@ -14,9 +14,9 @@ type IncrementFloat struct {
 }
 
 func (o *IncrementFloat) apply(m *Machine) Result {
-	p, ok := parsePath(o.Key)
-	if !ok {
-		return refused(ErrBadKey)
+	p, no := parsePath(o.Key)
+	if no != nil {
+		return refused(no)
 	}
 	n, no := m.value(p)
 	if no != nil {

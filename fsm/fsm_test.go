@@ -220,7 +220,7 @@ func audit(t testing.TB, v View) {
 	}
 }
 
-func TestKeysHaveNoEmptySegmentAndAtMost8192Bytes(t *testing.T) {
+func TestKeysHaveNoEmptySegmentAndAtMost8192BytesAnd128Segments(t *testing.T) {
 	tests := []struct {
 		name string
 		key  string
@@ -238,18 +238,20 @@ func TestKeysHaveNoEmptySegmentAndAtMost8192Bytes(t *testing.T) {
 		{"any byte but the dot is allowed", "\x00\r\n\xff", true},
 		{"8192 bytes are allowed", strings.Repeat("k", 8192), true},
 		{"8193 bytes are too many", strings.Repeat("k", 8193), false},
-		{"8191 bytes may have 4096 segments", strings.Repeat("k.", 4095) + "k", true},
+		{"128 segments are allowed", strings.Repeat("k.", 127) + "k", true},
+		{"129 segments are too many", strings.Repeat("k.", 128) + "k", false},
+		{"4096 segments are too many", strings.Repeat("k.", 4095) + "k", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if err := CheckKey([]byte(tt.key)); (err == nil) != tt.ok || err != nil && !errors.Is(err, ErrBadKey) {
+			if err := CheckKey([]byte(tt.key)); (err == nil) != tt.ok || err != nil && !errors.Is(err, ErrBadKey) && !errors.Is(err, ErrTooDeep) {
 				t.Errorf("CheckKey: %v", err)
 			}
-			p, ok := parsePath([]byte(tt.key))
-			if ok != tt.ok {
-				t.Errorf("parsePath: %v", ok)
+			p, no := parsePath([]byte(tt.key))
+			if (no == nil) != tt.ok {
+				t.Errorf("parsePath: %v", no)
 			}
-			if ok && (p.depth != depthOf(tt.key) || p.key[:max(p.last-1, 0)] != above(tt.key)) {
+			if no == nil && (p.depth != depthOf(tt.key) || p.key[:max(p.last-1, 0)] != above(tt.key)) {
 				t.Errorf("parsePath: depth %d, last segment at %d", p.depth, p.last)
 			}
 		})
@@ -337,8 +339,9 @@ func TestAutoMkdirMakesMissingParentsInTheSameEntry(t *testing.T) {
 
 func TestALongKeyOfManySegmentsWorksEverywhere(t *testing.T) {
 	l := newLab(t)
-	key := strings.Repeat("k.", 4095) + "k"
-	if got := outcome(l.do(set(key, "x"))); got != noParent("k") {
+	segment := strings.Repeat("k", 63)
+	key := strings.Repeat(segment+".", MaxDepth-1) + segment // of MaxKeySize-1 bytes
+	if got := outcome(l.do(set(key, "x"))); got != noParent(segment) {
 		t.Errorf("got %s", got)
 	}
 	l.must(&MakeDir{Key: []byte(above(key)), Parents: true}, set(key, "x"))
@@ -348,10 +351,14 @@ func TestALongKeyOfManySegmentsWorksEverywhere(t *testing.T) {
 	if root := l.node(""); root.Updated.Index != 3 {
 		t.Errorf("the root was updated at %d", root.Updated.Index)
 	}
-	if got := outcome(l.do(rename("k", "longer"))); got != badKey {
+	if got := outcome(l.do(rename(segment, segment+"longer"))); got != badKey {
 		t.Errorf("a subtree whose keys would be too long was moved: %s", got)
 	}
-	if got := outcome(l.do(&RemoveDir{[]byte("k"), true})); got != "4096" {
+	l.must(mkdir("d"))
+	if got := outcome(l.do(rename(segment, "d.k"))); got != outcome(refused(ErrTooDeep)) {
+		t.Errorf("a subtree whose keys would be too deep was moved: %s", got)
+	}
+	if got := outcome(l.do(&RemoveDir{[]byte(segment), true})); got != "128" {
 		t.Errorf("removed %s", got)
 	}
 	audit(t, l.View())

@@ -25,9 +25,9 @@ func (o *Remove) apply(m *Machine) Result {
 
 // removeKey removes a value or an empty directory, if there is one.
 func (m *Machine) removeKey(key []byte) (removed bool, no *Refusal) {
-	p, ok := parsePath(key)
-	if !ok {
-		return false, ErrBadKey
+	p, no := parsePath(key)
+	if no != nil {
+		return false, no
 	}
 	n := m.lookup(p)
 	if n == nil {
@@ -49,9 +49,9 @@ type RemoveIf struct {
 }
 
 func (o *RemoveIf) apply(m *Machine) Result {
-	p, ok := parsePath(o.Key)
-	if !ok {
-		return refused(ErrBadKey)
+	p, no := parsePath(o.Key)
+	if no != nil {
+		return refused(no)
 	}
 	if no := o.If.check(o.Match); no != nil {
 		return refused(no)
@@ -86,10 +86,13 @@ type Rename struct {
 }
 
 func (o *Rename) apply(m *Machine) Result {
-	from, ok1 := parsePath(o.From)
-	to, ok2 := parsePath(o.To)
-	if !ok1 || !ok2 {
-		return refused(ErrBadKey)
+	from, no := parsePath(o.From)
+	if no != nil {
+		return refused(no)
+	}
+	to, no := parsePath(o.To)
+	if no != nil {
+		return refused(no)
 	}
 	n := m.lookup(from)
 	if n == nil {
@@ -121,13 +124,16 @@ func (m *Machine) checkMove(n *Node, to path, target *Node) *Refusal {
 		if target != nil {
 			return &Refusal{Code: Exists, Path: target.Key}
 		}
-		longest := 0
+		longest, deepest := 0, 0
 		m.below(n, func(n *Node) bool {
-			longest = max(longest, len(n.Key))
+			longest, deepest = max(longest, len(n.Key)), max(deepest, int(n.depth))
 			return true
 		})
 		if longest+len(to.key)-len(n.Key) > MaxKeySize {
 			return ErrBadKey
+		}
+		if deepest+to.depth-int(n.depth) > MaxDepth {
+			return ErrTooDeep
 		}
 	}
 	if target != nil && target.Kind != Value {
@@ -174,10 +180,13 @@ type Copy struct {
 }
 
 func (o *Copy) apply(m *Machine) Result {
-	from, ok1 := parsePath(o.From)
-	to, ok2 := parsePath(o.To)
-	if !ok1 || !ok2 {
-		return refused(ErrBadKey)
+	from, no := parsePath(o.From)
+	if no != nil {
+		return refused(no)
+	}
+	to, no := parsePath(o.To)
+	if no != nil {
+		return refused(no)
 	}
 	n, no := m.value(from)
 	if no != nil {

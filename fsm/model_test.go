@@ -136,8 +136,8 @@ func holds(c Condition, value string, ok bool, match string) bool {
 func (m *model) apply(op Op) Result {
 	before := maps.Clone(m.nodes)
 	for _, key := range keysOf(op) {
-		if CheckKey(key) != nil {
-			return refused(ErrBadKey)
+		if _, no := parsePath(key); no != nil {
+			return refused(no)
 		}
 	}
 	r := m.fold(op)
@@ -354,8 +354,8 @@ func (m *model) increment(o *Increment) Result {
 func (m *model) removeAll(keys [][]byte) Result {
 	var r Result
 	for _, key := range keys {
-		if CheckKey(key) != nil {
-			return refused(ErrBadKey)
+		if _, no := parsePath(key); no != nil {
+			return refused(no)
 		}
 		if _, ok := m.nodes[string(key)]; !ok {
 			continue

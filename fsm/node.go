@@ -3,6 +3,10 @@ package fsm
 // MaxKeySize is the longest key in bytes, the whole path counted.
 const MaxKeySize = 8192
 
+// MaxDepth is how many segments a key may have. A change stamps every directory above it, so the time that one takes to
+// apply, for which all clients wait, grows with the depth.
+const MaxDepth = 128
+
 // Separator parts the segments of a key: "a.b" is the child "b" of the directory "a".
 const Separator = '.'
 
@@ -69,16 +73,12 @@ func (n *Node) Name() string {
 	return n.Key
 }
 
-// CheckKey reports whether key may name a node: 1 to MaxKeySize bytes, without a leading, trailing or doubled '.'.
-// The error is a *Refusal that is ErrBadKey. Any other byte is allowed, spaces and zeros among them.
+// CheckKey reports whether key may name a node: 1 to MaxKeySize bytes, without a leading, trailing or doubled '.', and at
+// most MaxDepth segments. The error is a *Refusal, ErrTooDeep for the last rule, else ErrBadKey. Any other byte is allowed,
+// spaces and zeros among them.
 func CheckKey(key []byte) error {
-	if !validKey(key) {
-		return ErrBadKey
+	if _, no := parsePath(key); no != nil {
+		return no
 	}
 	return nil
-}
-
-func validKey(key []byte) bool {
-	_, ok := parsePath(key)
-	return ok
 }

@@ -40,8 +40,9 @@ func (d *decoder) record() record {
 	default:
 		d.fail()
 	}
-	if ok := false; len(key) > 0 {
-		if r.path, ok = parsePath(key); !ok {
+	if len(key) > 0 {
+		var no *Refusal
+		if r.path, no = parsePath(key); no != nil {
 			d.fail()
 		}
 	}

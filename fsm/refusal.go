@@ -9,7 +9,7 @@ const (
 	NoParent                   // a directory on the way to the key is missing; Path names the first one missing
 	NotDir                     // a node on the way to the key is not a directory; Path names it
 	NotEmpty                   // a directory to be removed has children; Path names it
-	BadKey                     // the key breaks the rules of CheckKey
+	BadKey                     // the key breaks the rules of CheckKey on bytes and dots
 	NotInteger                 // the value or argument is not a 64-bit signed integer in decimal
 	NotFloat                   // the value or argument is not a decimal number
 	Overflow                   // the sum does not fit in 64 bits
@@ -21,6 +21,7 @@ const (
 	BadDigest                  // a digest to compare with is not 16 hexadecimal characters
 	BadOffset                  // an offset is negative
 	Invalid                    // the arguments make no sense together
+	TooDeep                    // the key has more than MaxDepth segments
 )
 
 // Sentinels for errors.Is, which compares codes only and ignores paths.
@@ -41,6 +42,7 @@ var (
 	ErrBadDigest  = &Refusal{Code: BadDigest}
 	ErrBadOffset  = &Refusal{Code: BadOffset}
 	ErrInvalid    = &Refusal{Code: Invalid}
+	ErrTooDeep    = &Refusal{Code: TooDeep}
 )
 
 // Refusal is an operation's answer that it did nothing, and why. It is a promise: the state is as it was before
@@ -85,6 +87,8 @@ func (r *Refusal) Error() string {
 		return "offset is out of range"
 	case Invalid:
 		return "expected and new value cannot both be empty"
+	case TooDeep:
+		return "a key has at most 128 segments, parted by '.'"
 	}
 	return "refused"
 }

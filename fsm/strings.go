@@ -13,9 +13,9 @@ type Set struct {
 }
 
 func (o *Set) apply(m *Machine) Result {
-	p, ok := parsePath(o.Key)
-	if !ok {
-		return refused(ErrBadKey)
+	p, no := parsePath(o.Key)
+	if no != nil {
+		return refused(no)
 	}
 	if o.If == Always && !o.Get {
 		return doneUnless(m.store(p, alias(o.Value)))
@@ -60,8 +60,8 @@ type SetMany struct {
 
 func (o *SetMany) apply(m *Machine) Result {
 	for i := 0; i < len(o.Pairs); i += 2 {
-		if !validKey(o.Pairs[i]) {
-			return refused(ErrBadKey)
+		if _, no := parsePath(o.Pairs[i]); no != nil {
+			return refused(no)
 		}
 	}
 	holds := true
@@ -93,9 +93,9 @@ func (o *SetMany) apply(m *Machine) Result {
 type Append struct{ Key, Value []byte }
 
 func (o *Append) apply(m *Machine) Result {
-	p, ok := parsePath(o.Key)
-	if !ok {
-		return refused(ErrBadKey)
+	p, no := parsePath(o.Key)
+	if no != nil {
+		return refused(no)
 	}
 	old, no := m.value(p)
 	if no != nil {
@@ -125,9 +125,9 @@ type SetRange struct {
 }
 
 func (o *SetRange) apply(m *Machine) Result {
-	p, ok := parsePath(o.Key)
-	if !ok {
-		return refused(ErrBadKey)
+	p, no := parsePath(o.Key)
+	if no != nil {
+		return refused(no)
 	}
 	if o.Offset < 0 {
 		return refused(ErrBadOffset)
@@ -166,9 +166,9 @@ const zeros = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\
 type GetDel struct{ Key []byte }
 
 func (o *GetDel) apply(m *Machine) Result {
-	p, ok := parsePath(o.Key)
-	if !ok {
-		return refused(ErrBadKey)
+	p, no := parsePath(o.Key)
+	if no != nil {
+		return refused(no)
 	}
 	n, no := m.value(p)
 	if no != nil {

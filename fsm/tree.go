@@ -45,20 +45,22 @@ type path struct {
 	last  int // where the last segment begins
 }
 
-// parsePath reports false for a key that breaks the rules of CheckKey.
-func parsePath(key []byte) (path, bool) {
+// parsePath refuses a key that breaks the rules of CheckKey.
+func parsePath(key []byte) (path, *Refusal) {
 	p := path{key: alias(key)}
 	if len(key) == 0 || len(key) > MaxKeySize {
-		return p, false
+		return p, ErrBadKey
 	}
 	for {
-		p.depth++
-		i := strings.IndexByte(p.key[p.last:], Separator)
-		if i < 0 {
-			return p, p.last < len(p.key)
+		if p.depth++; p.depth > MaxDepth {
+			return p, ErrTooDeep
 		}
-		if i == 0 {
-			return p, false
+		i := strings.IndexByte(p.key[p.last:], Separator)
+		if i < 0 && p.last < len(p.key) {
+			return p, nil
+		}
+		if i <= 0 {
+			return p, ErrBadKey
 		}
 		p.last += i + 1
 	}
