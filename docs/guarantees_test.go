@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/dtkv/dtkv/tests/harness"
@@ -59,4 +60,27 @@ func TestSeveralKeysAreAllOrNothing(t *testing.T) {
 	c.Want(t, "$1\r\n1\r\n", "GET", "a")
 	c.Want(t, "*2\r\n:1\r\n-NOTEMPTY 'd' has children\r\n", "DTKV.BATCHREMOVE", "a", "d")
 	c.Want(t, "$-1\r\n", "GET", "a")
+}
+
+// guarantees.md lists what Redis answers otherwise; these have no other place.
+func TestDifferencesFromRedis(t *testing.T) {
+	const (
+		badKey    = "-BADKEY a key is 1 to 8192 bytes, without leading, trailing or doubled dots\r\n"
+		wrongType = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
+	)
+	s := harness.Start(t, harness.Options{})
+	c := harness.Dial(t, s.Addr)
+	c.Want(t, badKey, "GET", "a..b")
+	c.Want(t, "-BADKEY a key has at most 128 segments, parted by dots\r\n", "GET", strings.Repeat("k.", 128)+"k")
+
+	c.Want(t, ":1\r\n", "DTKV.MKDIR", "d")
+	c.Want(t, wrongType, "SETNX", "d", "v")
+	c.Want(t, wrongType, "SET", "d", "v", "NX")
+	c.Want(t, wrongType, "MSETNX", "d", "v")
+
+	c.Want(t, "-ERR value is not a valid float\r\n", "INCRBYFLOAT", "n", "0x10")
+	c.Want(t, `-ERR unknown command '\xff\x00', with args beginning with: `+"\r\n", "\xff\x00")
+	for _, command := range []string{"READONLY", "READWRITE", "ASKING"} {
+		c.Want(t, "+OK\r\n", command)
+	}
 }
