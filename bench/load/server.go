@@ -1,7 +1,6 @@
 package load
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -169,14 +168,19 @@ func (s *Server) Stop() {
 	<-s.done
 }
 
-// RSS is the memory that the server has resident, in bytes.
+// RSS is the memory that the server has resident, in bytes. It is read from /proc, so only Linux tells.
 func (s *Server) RSS() (int64, error) {
-	out, err := exec.Command("ps", "-o", "rss=", "-p", strconv.Itoa(s.cmd.Process.Pid)).Output()
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.cmd.Process.Pid), "status"))
 	if err != nil {
 		return 0, fmt.Errorf("memory of %s: %w", s.Name, err)
 	}
-	kib, err := strconv.ParseInt(string(bytes.TrimSpace(out)), 10, 64)
-	return kib << 10, err
+	for line := range strings.Lines(string(status)) {
+		if rss, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rss), "kB")), 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, fmt.Errorf("memory of %s: /proc does not tell", s.Name)
 }
 
 // Used is the memory that the server says its data takes (used_memory of INFO), in bytes.

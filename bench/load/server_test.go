@@ -65,7 +65,9 @@ func TestServerIsReadyWhenStartReturnsAndGoneWhenStopDoes(t *testing.T) {
 	if s.Took <= 0 {
 		t.Errorf("starting took %v", s.Took)
 	}
-	if rss, err := s.RSS(); err != nil || rss < 1<<20 {
+	if _, err := os.Stat("/proc/self/status"); err != nil {
+		t.Logf("without /proc nobody tells the memory of a process: %v", err)
+	} else if rss, err := s.RSS(); err != nil || rss < 1<<20 {
 		t.Errorf("resident memory %d, %v", rss, err)
 	}
 	s.Stop()
