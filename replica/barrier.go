@@ -45,6 +45,9 @@ func (g *Group) barrier(ctx context.Context) error {
 	}
 }
 
+// Current reports whether Read and Frozen would answer at once: this node leads, and alone.
+func (g *Group) Current() bool { return g.leads(g.ready.Load()) && g.stores.log.sole.Load() }
+
 func (g *Group) joinRound() *round {
 	q := &g.rounds
 	q.mu.Lock()

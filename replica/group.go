@@ -252,6 +252,7 @@ func (g *Group) close() error {
 	case <-time.After(closeWait):
 	}
 	close(g.stopped)
+	g.proposals.abandon()
 	close(g.watch.stopped)
 	err := g.raft.Shutdown().Error()
 	err = errors.Join(err, g.transport.close())

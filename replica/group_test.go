@@ -354,3 +354,45 @@ func TestDataDirectories(t *testing.T) {
 		})
 	}
 }
+
+func TestSubmittedProposalsLearnTheirFate(t *testing.T) {
+	n, g := openSingle(t, Config{})
+	fates := make(chan error, 3)
+	var list []*Proposal
+	for i := range 3 {
+		p := proposal(setTo(fmt.Sprint("k", i), "v"))
+		p.Done = func(err error) { fates <- err }
+		list = append(list, p)
+	}
+	if !g.Submit(list) {
+		t.Fatal("a leader refused")
+	}
+	for range list {
+		if err := <-fates; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(list[2].Results) != 1 || get(t, g, "k2") != "v" {
+		t.Fatalf("results %+v", list[2].Results)
+	}
+	closeNode(t, n)
+	if g.Submit(list) {
+		t.Fatal("a closed group took proposals")
+	}
+}
+
+func TestSubmittedProposalsThatNobodyDecidesAreInDoubt(t *testing.T) {
+	n, g := openSingle(t, Config{})
+	g.stores.log.LogStore = failingLog{g.stores.log.LogStore}
+	fate := make(chan error, 1)
+	p := proposal(setTo("k", "v"))
+	p.Done = func(err error) { fate <- err }
+	if !g.Submit([]*Proposal{p}) {
+		t.Fatal("a leader refused")
+	}
+	<-n.Fatal()
+	n.Close()
+	if err := <-fate; !errors.Is(err, ErrInDoubt) {
+		t.Fatalf("the write: %v, want ErrInDoubt", err)
+	}
+}

@@ -32,6 +32,7 @@ type Proposal struct {
 	N       int                              // how many operations Ops holds
 	Results []fsm.Result                     // filled by Propose, one for each operation
 	See     func(op, pos int, view fsm.View) // shown the state inside transactions, see fsm.Machine.Apply; may be nil
+	Done    func(error)                      // of Submit: called once, briefly, when the fate is known; must not block
 	done    chan error
 	first   int // number of the first operation within the entry
 }
@@ -102,6 +103,30 @@ func (g *Group) Propose(ctx context.Context, p *Proposal) error {
 	}
 }
 
+// Submit proposes what several callers have gathered, without waiting: each proposal's Done is called when its fate is
+// known, with what Propose would have returned. Until then the proposal belongs to the group. Submit reports false, having
+// done nothing, when the proposals cannot go now; Propose tells why, or waits until they can.
+func (g *Group) Submit(list []*Proposal) bool {
+	if !g.leads(g.ready.Load()) {
+		return false
+	}
+	q := g.proposals
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	size := 0
+	for _, p := range list {
+		size += len(p.Ops)
+	}
+	if q.closed || size > MaxProposal || q.waiting+size > q.limit {
+		return false
+	}
+	for _, p := range list {
+		q.put(p)
+	}
+	q.send()
+	return true
+}
+
 // add puts p into the entry that is being gathered, and lets it go if nothing else is on its way.
 func (q *proposals) add(p *Proposal) error {
 	q.mu.Lock()
@@ -112,14 +137,18 @@ func (q *proposals) add(p *Proposal) error {
 	if q.waiting+len(p.Ops) > q.limit {
 		return ErrBusy
 	}
+	q.put(p)
+	q.send()
+	return nil
+}
+
+func (q *proposals) put(p *Proposal) {
 	b := q.gathering(len(p.Ops))
 	p.first = b.ops
 	b.buf = append(b.buf, p.Ops...)
 	b.ops += p.N
 	b.waiting = append(b.waiting, p)
 	q.waiting += len(p.Ops)
-	q.send()
-	return nil
 }
 
 // gathering returns the entry that takes size more bytes.
@@ -224,7 +253,11 @@ func (q *proposals) failed(seq uint64, err error) {
 // follower may need it. The caller holds mu.
 func (q *proposals) finish(b *batch, err error) {
 	for i, p := range b.waiting {
-		p.done <- err
+		if p.Done != nil {
+			p.Done(err)
+		} else {
+			p.done <- err
+		}
 		b.waiting[i] = nil
 	}
 	*b = batch{waiting: b.waiting[:0]}
@@ -256,6 +289,16 @@ func (q *proposals) close() {
 		q.finish(b, ErrClosed)
 	}
 	q.signalIdle()
+}
+
+// abandon tells those whose entries are still in flight that nobody will know what becomes of them.
+func (q *proposals) abandon() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, b := range q.inFlight {
+		q.finish(b, ErrInDoubt)
+	}
+	q.inFlight = nil
 }
 
 // followFates looks after entries that are in flight for long, so that nobody waits for ever for one that Raft gave up.

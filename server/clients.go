@@ -181,6 +181,9 @@ const connMemory = 8<<10 + 4<<10 + 1<<10
 // descriptor is the socket's number in this process, or -1.
 func descriptor(sock net.Conn) int {
 	fd := -1
+	if s, ok := sock.(interface{ descriptor() int }); ok {
+		return s.descriptor()
+	}
 	if s, ok := sock.(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil {
 			_ = raw.Control(func(n uintptr) { fd = int(n) }) // fails on a socket that was just closed: -1

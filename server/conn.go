@@ -53,6 +53,16 @@ type conn struct {
 
 	face   face
 	killed atomic.Bool // by CLIENT KILL from another connection
+
+	// Of a connection that a loop serves; see loop.
+	loop     *loop
+	fd       int32
+	at       station
+	heard    int   // the sweep since which it had something to say
+	readable bool  // the socket may have bytes
+	ended    bool  // the peer has sent its last byte
+	landed   error // what became of the writes
+	landFunc func(error)
 }
 
 // muting is the state of CLIENT REPLY. Its zero value prints everything.
@@ -90,9 +100,7 @@ func (c *conn) serve() {
 	defer c.close()
 	defer func() {
 		if p := recover(); p != nil {
-			c.srv.panics.Add(1)
-			c.srv.log.Error("a command panicked; its connection is closed",
-				"panic", p, "command", c.commandName(), "stack", string(debug.Stack()))
+			c.panicked(p)
 		}
 	}()
 	for !c.closing {
@@ -104,8 +112,17 @@ func (c *conn) serve() {
 	}
 }
 
+func (c *conn) panicked(p any) {
+	c.srv.panics.Add(1)
+	c.srv.log.Error("a command panicked; its connection is closed",
+		"panic", p, "command", c.commandName(), "stack", string(debug.Stack()))
+}
+
 // Read is the source of the connection's reader.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.loop != nil {
+		return c.readSocket(p)
+	}
 	n, err := c.sock.Read(p)
 	c.account.netIn += uint64(n)
 	return n, err
@@ -161,13 +178,47 @@ func (c *conn) armRead(due time.Time) {
 func (c *conn) stopped() bool { return c.killed.Load() || c.srv.draining.Load() }
 
 // poke makes a connection that waits for bytes look again at what it waits for.
-func (c *conn) poke() { _ = c.sock.SetReadDeadline(time.Unix(1, 0)) }
+func (c *conn) poke() {
+	sock, l := c.place()
+	if l != nil {
+		l.nudge()
+		return
+	}
+	_ = sock.SetReadDeadline(time.Unix(1, 0))
+}
+
+// place is what others may know of where the connection is served.
+func (c *conn) place() (net.Conn, *loop) {
+	c.face.mu.Lock()
+	defer c.face.mu.Unlock()
+	return c.sock, c.loop
+}
+
+// move changes where the connection is served. Who kills it sees the old place or the new one; whoever serves it next
+// asks whether it was killed before it waits.
+func (c *conn) move(sock net.Conn, l *loop) {
+	c.face.mu.Lock()
+	defer c.face.mu.Unlock()
+	c.sock, c.loop = sock, l
+}
 
 // kill ends the connection after what it has in hand, soon even if its peer reads nothing.
 func (c *conn) kill() {
 	c.killed.Store(true)
-	_ = c.sock.SetWriteDeadline(time.Now().Add(time.Second))
+	if sock, l := c.place(); l == nil {
+		_ = sock.SetWriteDeadline(time.Now().Add(time.Second))
+	}
 	c.poke()
+}
+
+// cutOff ends the connection whatever it is doing. The descriptor of a loop's connection is the loop's to close.
+func (c *conn) cutOff() {
+	sock, _ := c.place()
+	if s, ok := sock.(interface{ Shutdown() }); ok {
+		s.Shutdown()
+		return
+	}
+	sock.Close()
 }
 
 // flush writes the replies so far: once per unit, or earlier when they are many. A peer that is gone ends the connection.
@@ -194,12 +245,16 @@ func (c *conn) flush() {
 // partWith ends a connection that cannot be read any more. A peer that was too slow is told so if it still listens.
 func (c *conn) partWith(err error) {
 	if errors.Is(err, errSlow) && !c.begun.IsZero() {
-		c.out.Error(&resp.Error{Prefix: "ERR", Text: "timeout: the command was not completed in time"})
+		c.tooSlow()
 		c.flush()
 	}
 	if !errors.Is(err, io.EOF) {
 		c.srv.log.Debug("client disconnected", "client", c.id, "addr", addrText(c.sock.RemoteAddr()), "reason", err)
 	}
+}
+
+func (c *conn) tooSlow() {
+	c.out.Error(&resp.Error{Prefix: "ERR", Text: "timeout: the command was not completed in time"})
 }
 
 // refuseProtocol answers bytes that are not RESP, after the replies to the commands before them.

@@ -43,6 +43,11 @@ var units = sync.Pool{New: func() any { return new(unit) }}
 // reads look at one state, a read after writes waits for them. One socket write carries the replies.
 func (c *conn) runUnit() {
 	c.beginUnit()
+	c.rest()
+}
+
+// rest runs what is left of a unit, to its end.
+func (c *conn) rest() {
 	for !c.closing {
 		argv, ok, err := c.in.Next()
 		if err != nil {
@@ -187,14 +192,24 @@ func (c *conn) settle() {
 	} else {
 		c.readAll()
 	}
+	c.clearPending()
+}
+
+func (c *conn) clearPending() {
+	u := c.unit
 	clear(u.pending) // They hold arguments and results.
 	u.pending, u.args, u.next = u.pending[:0], 0, 0
 }
 
 // propose runs the writes that wait as one proposal.
 func (c *conn) propose() {
+	c.answerWrites(c.group.Propose(c.srv.ctx, &c.unit.proposal))
+	c.flushIfFull()
+}
+
+// answerWrites prints the results of the proposal, or for each write what err says became of it.
+func (c *conn) answerWrites(err error) {
 	u := c.unit
-	err := c.group.Propose(c.srv.ctx, &u.proposal)
 	result := 0
 	for i := range u.pending {
 		p, start := &u.pending[i], c.out.Len()
@@ -213,7 +228,6 @@ func (c *conn) propose() {
 			}
 		}
 		c.printed(start)
-		c.flushIfFull()
 	}
 	u.resetProposal(err)
 }
@@ -225,6 +239,7 @@ func (u *unit) resetProposal(err error) {
 		return
 	}
 	clear(u.proposal.Results)
+	u.proposal.Done = nil
 	u.proposal.Ops, u.proposal.Results, u.proposal.N = u.proposal.Ops[:0], u.proposal.Results[:0], 0
 }
 

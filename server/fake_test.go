@@ -215,3 +215,18 @@ func talk(t *testing.T, s *Server, lines ...string) string {
 
 // crlf lets expectations be written one line each.
 func crlf(lines ...string) string { return strings.Join(lines, "\r\n") + "\r\n" }
+
+func (g *fakeGroup) Submit(list []*replica.Proposal) bool {
+	g.mu.Lock()
+	busy := g.hold != nil || g.fail != nil
+	g.mu.Unlock()
+	if busy {
+		return false
+	}
+	for _, p := range list {
+		p.Done(g.Propose(context.Background(), p))
+	}
+	return true
+}
+
+func (g *fakeGroup) Current() bool { return true }

@@ -12,6 +12,11 @@ type group interface {
 	// Propose puts the operations into the log as one unit and waits for their results. Its error is a promise about the
 	// write: see [verdicts].
 	Propose(ctx context.Context, p *replica.Proposal) error
+	// Submit is Propose without the wait: each proposal's Done learns its fate. It reports false, having done nothing, when
+	// the proposals cannot go now.
+	Submit(list []*replica.Proposal) bool
+	// Current reports whether Read would answer at once.
+	Current() bool
 	// Read runs fn on a state that holds every write acknowledged before the call. fn runs under a lock: no I/O.
 	Read(ctx context.Context, fn func(fsm.View)) error
 	// Frozen returns such a state as an immutable copy, for reads that take long.
@@ -28,6 +33,8 @@ var _ group = (*replica.Group)(nil)
 type loading struct{}
 
 func (loading) Propose(context.Context, *replica.Proposal) error { return errLoading }
+func (loading) Submit([]*replica.Proposal) bool                  { return false }
+func (loading) Current() bool                                    { return false }
 func (loading) Read(context.Context, func(fsm.View)) error       { return errLoading }
 func (loading) Frozen(context.Context) (fsm.View, error)         { return fsm.View{}, errLoading }
 func (loading) Status() replica.Status                           { return replica.Status{} }

@@ -56,7 +56,17 @@ func (s *Server) admit(sock net.Conn) {
 		s.turnAway(sock)
 		return
 	}
-	go c.serve()
+	if l := s.loopFor(c); l == nil || !l.adopt(c) {
+		go c.serve()
+	}
+}
+
+// loopFor is the loop that serves a connection, nil where there are none.
+func (s *Server) loopFor(c *conn) *loop {
+	if len(s.loops) == 0 {
+		return nil
+	}
+	return s.loops[c.id%int64(len(s.loops))]
 }
 
 // turnAway answers a client that is one too many. The line fits in the empty send buffer, so this does not wait.

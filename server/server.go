@@ -33,8 +33,8 @@ const drainTime = 10 * time.Second
 
 // Server is one node.
 //
-// Goroutines: accept takes in clients; each client has one (conn); the HTTP server has its own. All of them end before
-// Close returns. No lock is taken on the way of a command but the connection's own and the group's.
+// Goroutines: accept takes in clients; the loops serve them, and give those with much to do at a time a goroutine of their
+// own (conn); the HTTP server has its own. All of them end before Close returns. No lock is taken on the way of a command but the connection's own and the group's.
 type Server struct {
 	cfg     Config
 	log     *slog.Logger
@@ -56,6 +56,8 @@ type Server struct {
 	foreign seldom // log lines about clients that do not speak RESP
 	crowded seldom // log lines about refused clients
 
+	loops     []*loop
+	looping   sync.WaitGroup
 	listener  net.Listener
 	accepting sync.WaitGroup
 	http      *http.Server
@@ -111,6 +113,13 @@ func (s *Server) listen() (err error) {
 	if err := s.listenHTTP(); err != nil {
 		s.listener.Close()
 		return explainPort(err, "http-addr", s.cfg.HTTPAddr)
+	}
+	if s.loops, err = newLoops(s); err != nil {
+		s.listener.Close()
+		return err
+	}
+	for _, l := range s.loops {
+		s.looping.Go(l.run)
 	}
 	s.accepting.Go(func() { s.accept(s.listener) })
 	return nil
@@ -187,9 +196,13 @@ func (s *Server) stopClients() {
 		s.log.Warn("some clients did not take their answers; they are cut off")
 		s.cancel()
 		for _, c := range s.clients.all() {
-			c.sock.Close()
+			c.cutOff()
 		}
 	}
+	for _, l := range s.loops {
+		l.stop()
+	}
+	s.looping.Wait()
 	s.cancel()
 	if s.http != nil {
 		_ = s.http.Close()

@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 		"github.com/hashicorp/raft-boltdb/v2", "github.com/hashicorp/go-hclog", "github.com/hashicorp/go-metrics/...",
 		"go.etcd.io/bbolt", "golang.org/x/sys/...",
 	},
-	"server":   {"commands", "resp", "fsm", "replica", "watch"},
+	"server":   {"commands", "resp", "fsm", "replica", "watch", "golang.org/x/sys/unix"}, // epoll, see docs/adr/0011
 	"client":   {"resp", "github.com/redis/go-redis/v9"},
 	"cmd/dtkv": {"server", "replica", "fsm"},
 }

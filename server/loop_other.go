@@ -1,0 +1,18 @@
+//go:build !linux
+
+package server
+
+// loop is for Linux; elsewhere each connection has a goroutine of its own.
+type loop struct{}
+
+type station uint8
+
+func newLoops(*Server) ([]*loop, error) { return nil, nil }
+
+func (l *loop) adopt(*conn) bool { return false }
+func (l *loop) nudge()           {}
+func (l *loop) stop()            {}
+func (l *loop) run()             {}
+
+func (c *conn) readSocket([]byte) (int, error) { panic("a connection without a loop") }
+func (c *conn) land(error)                     {}

@@ -1,0 +1,89 @@
+package server
+
+import (
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// How connections come to a loop, visit a goroutine for the rest of a unit, and leave for as long as they are busy.
+
+// adopt takes a connection in, if it has a descriptor. The goroutine that has the connection calls it.
+func (l *loop) adopt(c *conn) bool {
+	tcp, ok := c.sock.(*net.TCPConn)
+	if !ok {
+		return false
+	}
+	sock, err := newSocket(tcp)
+	if err != nil {
+		return false
+	}
+	c.landFunc = c.land
+	c.fd, c.at = int32(sock.fd), fresh
+	c.move(sock, l)
+	l.post(c)
+	return true
+}
+
+// handOver lets a goroutine begin with step, run the rest of the unit, and give the connection back.
+func (l *loop) handOver(c *conn, step func()) {
+	c.at = visiting
+	go func() {
+		defer l.post(c)
+		defer func() {
+			if p := recover(); p != nil {
+				c.panicked(p)
+				c.closing = true
+			}
+		}()
+		step()
+		c.rest()
+	}()
+}
+
+// release gives a connection with deep pipelines a goroutine of its own, which reads by itself: there is enough to do at
+// a time to be worth the waking, and several of them run in parallel. The goroutine begins with the command in argv.
+func (l *loop) release(c *conn, argv [][]byte) {
+	file := os.NewFile(uintptr(c.fd), "")
+	tcp, err := net.FileConn(file)
+	if err != nil {
+		l.handOver(c, func() { c.command(argv) })
+		return
+	}
+	delete(l.conns, c.fd)
+	_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, int(c.fd), nil) // the copy would keep it registered
+	c.at = visiting
+	c.move(tcp, nil)
+	file.Close()
+	go c.serveFrom(argv)
+}
+
+// serveFrom runs a connection that a loop released, until it ends or has become calm.
+func (c *conn) serveFrom(argv [][]byte) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.panicked(p)
+			c.close()
+		}
+	}()
+	c.command(argv)
+	c.rest()
+	c.readBy, c.writeBy = time.Time{}, time.Time{}
+	for calm := 0; !c.closing; {
+		if calm == calmUnits && c.in.Buffered() == 0 && c.srv.loopFor(c).adopt(c) {
+			return
+		}
+		if err := c.fill(); err != nil {
+			c.partWith(err)
+			break
+		}
+		before := c.account.commands
+		c.runUnit()
+		if calm++; c.account.commands-before > loopBatch {
+			calm = 0
+		}
+	}
+	c.close()
+}
