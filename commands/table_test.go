@@ -52,7 +52,7 @@ func TestEveryEntryIsWhole(t *testing.T) {
 		}
 		for _, category := range c.Categories {
 			if !slices.Contains(categoryOrder, category) {
-				problem("no such ACL category: " + category)
+				problem("no such ACL category: " + category + "; there are " + strings.Join(categoryOrder, ", "))
 			}
 		}
 		if c.Flags.Has(Writes | ReadOnly) {
