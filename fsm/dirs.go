@@ -57,6 +57,6 @@ func (o *RemoveDir) apply(m *Machine) Result {
 	for _, n := range all {
 		m.drop(n)
 	}
-	m.touch(m.find(above(n.Key), int(n.depth)-1), -1)
+	m.touch(m.find(above(n.Key)), -1)
 	return Result{Int: int64(len(all))}
 }

@@ -117,10 +117,13 @@ func (m *Machine) View() View { return View{s: &m.state} }
 
 // Freeze returns a copy of the state that no later Apply changes, in constant time: the copy and the machine share
 // all nodes, and the machine copies what it touches from now on. Only the goroutine that applies may call it, or
-// one that keeps it from applying, since it also marks the machine's own trees as shared.
+// one that keeps it from applying, since it also marks the machine's own trees and cells
+// as shared. Lookups in the copy take O(log n).
 func (m *Machine) Freeze() View {
 	s := m.state
 	s.tree = m.tree.Copy()
 	s.scan = m.scan.Copy()
+	s.cells = hashIndex{}
+	m.epoch++ // the cells of now are shared
 	return View{s: &s}
 }

@@ -218,6 +218,9 @@ func audit(t testing.TB, v View) {
 	if scanned != nodes {
 		t.Errorf("a scan sees %d of %d nodes", scanned, nodes)
 	}
+	if v.s.cells.tags != nil {
+		auditIndex(t, &v.s.cells, nodes)
+	}
 }
 
 func TestKeysHaveNoEmptySegmentAndAtMost8192BytesAnd128Segments(t *testing.T) {

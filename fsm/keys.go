@@ -149,7 +149,7 @@ func (m *Machine) move(n *Node, to path, target *Node) {
 	for _, n := range all {
 		m.drop(n)
 	}
-	m.touch(m.find(above(n.Key), int(n.depth)-1), -1)
+	m.touch(m.find(above(n.Key)), -1)
 	if target != nil {
 		m.remove(target)
 	}
@@ -160,13 +160,12 @@ func (m *Machine) move(n *Node, to path, target *Node) {
 	}
 	for _, old := range all {
 		depth := int(old.depth) - int(n.depth) + to.depth
-		key := blob(to.key+old.Key[len(n.Key):], depth, "")
+		key := newTreeKey(to.key+old.Key[len(n.Key):], depth)
 		moved := &Node{
 			Key: key[2:], Value: old.Value, Kind: old.Kind, Children: old.Children,
 			Created: m.stamp, Updated: m.stamp, depth: uint16(depth), born: m.journal,
 		}
-		m.tree.Set(key, moved)
-		m.added(moved)
+		m.put(moved)
 		m.note(nil, moved)
 	}
 	m.touch(dir, 1)

@@ -44,7 +44,7 @@ type Stamp struct {
 }
 
 // Node is one key and what it holds. A Node that has left Apply never changes again: an operation that changes a
-// key makes a new Node, so a reader may keep one for as long as it likes. Key and Value may share memory.
+// key makes a new Node, so a reader may keep one for as long as it likes.
 type Node struct {
 	Key   string // the whole path; empty for the root
 	Value string // empty unless Kind is Value

@@ -129,23 +129,22 @@ func (b *builder) add(rec *record, info SnapshotInfo) error {
 		if err := b.closeDir(); err != nil {
 			return err
 		}
-		b.dir = b.m.find(parent, rec.depth-1)
+		b.dir = b.m.find(parent)
 		if b.dir == nil || b.dir.Kind != Directory {
 			return fmt.Errorf("a node has no parent: %w", ErrCorrupt)
 		}
 	}
 	b.counted++
 
-	key := blob(rec.key, rec.depth, alias(rec.value))
-	end := 2 + len(rec.key)
-	n.Key, n.Value = key[2:end], key[end:]
-	b.m.tree.Load(key[:end], n)
-	name := n.Key
+	key := newTreeKey(rec.key, rec.depth)
+	n.Key, n.Value = key[2:], string(rec.value)
+	c, hash := &cell{n, b.m.epoch}, b.m.hash(n.Key)
+	b.m.tree.Load(key, c)
+	b.m.cells.insert(hash, c)
 	if n.Kind == Value {
 		b.m.values++
-		name = strings.Clone(name) // as in added
 	}
-	b.places = append(b.places, place{b.m.position(n.Kind, name), name})
+	b.places = append(b.places, place{position(n.Kind, hash), n.Key})
 	b.children += n.Children
 	return nil
 }
@@ -189,9 +188,9 @@ func (b *builder) finish(info SnapshotInfo) error {
 
 // Loading in order leaves every tree page half full in memory twice its size. A shared page is copied at the first
 // change, at its right size; trimMap and trimScan ask for that at once, which saves a third of the index.
-func trimMap(t *btree.Map[string, *Node]) *btree.Map[string, *Node] {
+func trimMap(t *btree.Map[string, *cell]) *btree.Map[string, *cell] {
 	t = t.Copy()
-	t.ScanMut(func(string, *Node) bool { return true })
+	t.ScanMut(func(string, *cell) bool { return true })
 	return t
 }
 

@@ -32,8 +32,8 @@ func newScan() *btree.BTreeG[place] {
 func xxhash(key string) uint64 { return xxh3.HashString(key) }
 
 // position orders values before directories before locks, so that a scan of one kind visits no other.
-func (s *state) position(k Kind, key string) uint64 {
-	return uint64(k-Value)<<hashBits | s.hash(key)>>(64-hashBits)
+func position(k Kind, hash uint64) uint64 {
+	return uint64(k-Value)<<hashBits | hash>>(64-hashBits)
 }
 
 // Scan visits at least count nodes of every kind but the root, fewer when there are no more, starting at cursor, and
@@ -67,7 +67,7 @@ func (s *state) visit(from, last uint64, count int, fn func(*Node)) (next uint64
 		}
 		count--
 		position = p.position
-		fn(s.find(p.key, depthOf(p.key)))
+		fn(s.find(p.key))
 		return true
 	})
 	return next
@@ -79,5 +79,5 @@ func (v View) Random(seed uint64) (*Node, bool) {
 		return nil, false
 	}
 	p, _ := v.s.scan.GetAt(int(seed % uint64(v.s.values))) // values come first
-	return v.s.find(p.key, depthOf(p.key)), true
+	return v.s.find(p.key), true
 }

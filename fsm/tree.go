@@ -18,7 +18,11 @@ type state struct {
 
 	// tree holds every node but the root under its tree key: two bytes of depth, high byte first, then the key. So the
 	// children of a directory are neighbours, ordered by name, and a subtree is one run for each depth.
-	tree *btree.Map[string, *Node]
+	tree *btree.Map[string, *cell]
+
+	// cells finds what is in the tree by the key alone. A frozen View has none and uses the tree.
+	cells hashIndex
+	epoch uint64 // how many times the state has been frozen
 
 	// scan holds the keys in the order of SCAN, see scan.go.
 	scan *btree.BTreeG[place]
@@ -33,7 +37,8 @@ func (s *state) init(hash func(string) uint64) {
 }
 
 func (s *state) clear() {
-	s.tree = btree.NewMap[string, *Node](0)
+	s.tree = btree.NewMap[string, *cell](0)
+	s.cells = newIndex()
 	s.scan = newScan()
 	s.values = 0
 }
@@ -78,30 +83,46 @@ func above(key string) string {
 	return ""
 }
 
-// shortKey is how long a tree key find can build without clearing 8 KiB of stack first.
-const shortKey = 256
-
-// find returns the node of that key and depth, nil if there is none. It never allocates.
-func (s *state) find(key string, depth int) *Node {
-	if depth == 0 {
+// find returns the node of that key, nil if there is none; the empty key is the root. It never allocates.
+func (s *state) find(key string) *Node {
+	if key == "" {
 		return s.root
 	}
+	if c := s.cell(key); c != nil {
+		return c.node
+	}
+	return nil
+}
+
+// cell returns the cell of a key that is not empty, nil if there is none.
+func (s *state) cell(key string) *cell {
+	if c, sure := s.cells.find(s.hash(key), key); sure {
+		return c
+	}
+	return s.climb(key)
+}
+
+// shortKey is how long a tree key climb can build without clearing 8 KiB of stack first.
+const shortKey = 256
+
+// climb finds in the tree what the index does not know.
+func (s *state) climb(key string) *cell {
 	if len(key) > shortKey-2 {
-		return s.findLong(key, depth)
+		return s.climbLong(key)
 	}
 	var buf [shortKey]byte
-	n, _ := s.tree.Get(alias(appendTreeKey(buf[:0], key, depth)))
-	return n
+	c, _ := s.tree.Get(alias(appendTreeKey(buf[:0], key, depthOf(key))))
+	return c
 }
 
 //go:noinline
-func (s *state) findLong(key string, depth int) *Node {
+func (s *state) climbLong(key string) *cell {
 	if len(key) > MaxKeySize {
 		return nil
 	}
 	var buf [MaxKeySize + 2]byte
-	n, _ := s.tree.Get(alias(appendTreeKey(buf[:0], key, depth)))
-	return n
+	c, _ := s.tree.Get(alias(appendTreeKey(buf[:0], key, depthOf(key))))
+	return c
 }
 
 func appendTreeKey(dst []byte, key string, depth int) []byte {
@@ -109,36 +130,56 @@ func appendTreeKey(dst []byte, key string, depth int) []byte {
 	return append(dst, key...)
 }
 
-// blob returns a tree key and, behind it in the same allocation, a value. An overwrite puts both anew, which takes one
-// walk down the tree where looking up first, to reuse the old key, would take two.
-func blob(key string, depth int, value string) string {
+// newTreeKey returns a tree key in memory of its own. Behind its first two bytes it is the Key of the nodes that
+// stand there one after the other.
+func newTreeKey(key string, depth int) string {
 	var b strings.Builder
-	b.Grow(2 + len(key) + len(value))
+	b.Grow(2 + len(key))
 	b.WriteByte(byte(depth >> 8))
 	b.WriteByte(byte(depth))
 	b.WriteString(key)
-	b.WriteString(value)
 	return b.String()
 }
 
-func treeKey(n *Node) string { return blob(n.Key, int(n.depth), "") }
-
-// added accounts for a node that is new in the tree.
-func (s *state) added(n *Node) {
-	key := n.Key
-	if n.Kind == Value {
-		s.values++
-		key = strings.Clone(key) // or the scan would keep the first value alive, which shares memory with the key
-	}
-	s.scan.Set(place{s.position(n.Kind, key), key})
+// treeKey returns the tree key that n.Key is the end of, for a node that is or was in the tree. It is worth the
+// unsafe: keeping the tree key too would take 16 bytes for each key, making it anew an allocation.
+func treeKey(n *Node) string {
+	first := unsafe.Add(unsafe.Pointer(unsafe.StringData(n.Key)), -2)
+	return unsafe.String((*byte)(first), 2+len(n.Key))
 }
 
-// removed accounts for a node that is gone from the tree.
-func (s *state) removed(n *Node) {
+// put puts n, whose Key is the end of a tree key, where nothing is yet.
+func (s *state) put(n *Node) {
+	c, hash := &cell{n, s.epoch}, s.hash(n.Key)
+	s.tree.Set(treeKey(n), c)
+	s.cells.insert(hash, c)
+	s.scan.Set(place{position(n.Kind, hash), n.Key})
+	if n.Kind == Value {
+		s.values++
+	}
+}
+
+// take takes n out.
+func (s *state) take(n *Node) {
+	hash := s.hash(n.Key)
+	s.tree.Delete(treeKey(n))
+	s.cells.remove(hash, n.Key)
+	s.scan.Delete(place{position(n.Kind, hash), n.Key})
 	if n.Kind == Value {
 		s.values--
 	}
-	s.scan.Delete(place{s.position(n.Kind, n.Key), n.Key})
+}
+
+// replace makes n stand in c, or in a new cell if a frozen View may see c. n has the Key, the very string, and the
+// kind of the node before it.
+func (s *state) replace(c *cell, n *Node) {
+	if c.epoch == s.epoch {
+		c.node = n
+		return
+	}
+	c = &cell{n, s.epoch}
+	s.tree.Set(treeKey(n), c)
+	s.cells.replace(s.hash(n.Key), c)
 }
 
 // change is one step to take back: a node that was put (old is nil), taken away (new is nil) or replaced.
@@ -166,15 +207,13 @@ func (m *Machine) rollback() {
 		c := m.undo[i]
 		switch {
 		case c.old == nil:
-			m.tree.Delete(treeKey(c.new))
-			m.removed(c.new)
+			m.take(c.new)
 		case c.old.depth == 0:
 			m.root = c.old
+		case c.new == nil:
+			m.put(c.old)
 		default:
-			m.tree.Set(treeKey(c.old), c.old)
-			if c.new == nil {
-				m.added(c.old)
-			}
+			m.replace(m.cell(c.old.Key), c.old)
 		}
 	}
 	m.keep()
@@ -200,9 +239,7 @@ func (m *Machine) mutable(n *Node) *Node {
 	if n.depth == 0 {
 		m.root = &c
 	} else {
-		key := treeKey(n)
-		c.Key = key[2:]
-		m.tree.Set(key, &c)
+		m.replace(m.cell(n.Key), &c)
 	}
 	m.note(n, &c)
 	return &c
@@ -217,7 +254,7 @@ func (m *Machine) touch(dir *Node, grow int) {
 	}
 	m.mutable(dir).Children += grow
 	for !stamped && dir.depth > 0 {
-		dir = m.find(above(dir.Key), int(dir.depth)-1)
+		dir = m.find(above(dir.Key))
 		if stamped = dir.Updated.Index == m.stamp.Index; !stamped {
 			m.mutable(dir)
 		}
@@ -225,7 +262,7 @@ func (m *Machine) touch(dir *Node, grow int) {
 }
 
 // lookup returns the node of p, nil if there is none.
-func (m *Machine) lookup(p path) *Node { return m.find(p.key, p.depth) }
+func (m *Machine) lookup(p path) *Node { return m.find(p.key) }
 
 // parent returns the directory that is to hold p. With mkdir it is nil without a refusal when it is missing but can be
 // made: makeParents does so once nothing else can refuse the operation.
@@ -233,7 +270,7 @@ func (m *Machine) parent(p path, mkdir bool) (*Node, *Refusal) {
 	if p.depth == 1 {
 		return m.root, nil
 	}
-	if dir := m.find(p.key[:p.last-1], p.depth-1); dir != nil && dir.Kind == Directory {
+	if dir := m.find(p.key[:p.last-1]); dir != nil && dir.Kind == Directory {
 		return dir, nil
 	}
 	dir, depth := m.ancestor(p)
@@ -259,7 +296,7 @@ func (m *Machine) ancestor(p path) (*Node, int) {
 	dir, depth := m.root, 0
 	for missing := p.depth; missing-depth > 1; {
 		middle := (depth + missing) / 2
-		if n := m.find(p.key[:m.ends[middle-1]], middle); n != nil {
+		if n := m.find(p.key[:m.ends[middle-1]]); n != nil {
 			dir, depth = n, middle
 		} else {
 			missing = middle
@@ -280,51 +317,46 @@ func (m *Machine) makeParents(p path) *Node {
 
 // addDir puts an empty directory into dir.
 func (m *Machine) addDir(key string, depth int, dir *Node) *Node {
-	return m.add(blob(key, depth, ""), &Node{Kind: Directory, Created: m.stamp}, depth, dir)
+	return m.add(key, &Node{Kind: Directory, Created: m.stamp}, depth, dir)
 }
 
-// add puts n, which has kind, value and creation, into dir under a tree key that is not there yet.
+// add puts n, which has kind, value and creation, into dir under a key that is not there yet. It clones the key.
 func (m *Machine) add(key string, n *Node, depth int, dir *Node) *Node {
-	n.Key, n.depth = key[2:], uint16(depth)
+	n.Key, n.depth = newTreeKey(key, depth)[2:], uint16(depth)
 	n.Updated, n.born = m.stamp, m.journal
-	m.tree.Set(key, n)
-	m.added(n)
+	m.put(n)
 	m.note(nil, n)
 	m.touch(dir, 1)
 	return n
 }
 
-// store puts a value at p, in place of the value that may be there. It is the hot path: it puts the new node first
-// and looks at what it replaced afterwards, since every other order takes two walks down the tree.
+// store puts a value at p, in place of the value that may be there. It is the hot path: an overwrite looks up by hash
+// and allocates a node and its value.
 func (m *Machine) store(p path, value string) *Refusal {
 	if len(value) > m.maxValue {
 		return ErrTooLong
+	}
+	c := m.cell(p.key)
+	if c != nil && c.node.Kind != Value {
+		return ErrWrongType
 	}
 	dir, no := m.parent(p, m.autoMkdir)
 	if no != nil {
 		return no
 	}
-	if dir == nil {
-		dir = m.makeParents(p)
-	}
-	b := blob(p.key, p.depth, value)
-	end := 2 + len(p.key)
-	n := &Node{
-		Key: b[2:end], Value: b[end:], Kind: Value,
-		Created: m.stamp, Updated: m.stamp, depth: uint16(p.depth), born: m.journal,
-	}
-	old, replaced := m.tree.Set(b[:end], n)
-	if !replaced {
-		m.added(n)
-		m.note(nil, n)
-		m.touch(dir, 1)
+	if c == nil {
+		if dir == nil {
+			dir = m.makeParents(p)
+		}
+		m.add(p.key, &Node{Kind: Value, Value: strings.Clone(value), Created: m.stamp}, p.depth, dir)
 		return nil
 	}
-	if old.Kind != Value {
-		m.tree.Set(treeKey(old), old)
-		return ErrWrongType
+	old := c.node
+	n := &Node{
+		Key: old.Key, Value: strings.Clone(value), Kind: Value,
+		Created: old.Created, Updated: m.stamp, depth: old.depth, born: m.journal,
 	}
-	n.Created = old.Created
+	m.replace(c, n)
 	m.note(old, n)
 	m.touch(dir, 0)
 	return nil
@@ -332,16 +364,14 @@ func (m *Machine) store(p path, value string) *Refusal {
 
 // drop takes one node out of the tree and leaves its parent and children to the caller.
 func (m *Machine) drop(n *Node) {
-	var buf [shortKey]byte
-	m.tree.Delete(alias(appendTreeKey(buf[:0], n.Key, int(n.depth))))
-	m.removed(n)
+	m.take(n)
 	m.note(n, nil)
 }
 
 // remove takes out a node without children.
 func (m *Machine) remove(n *Node) {
 	m.drop(n)
-	m.touch(m.find(above(n.Key), int(n.depth)-1), -1)
+	m.touch(m.find(above(n.Key)), -1)
 }
 
 // subtree returns n and every node below it, parents first.
@@ -362,13 +392,13 @@ func (s *state) below(dir *Node, fn func(*Node) bool) {
 	}
 	for depth := int(dir.depth) + 1; ; depth++ {
 		met, more := false, true
-		pivot := blob(prefix, depth, "")
-		s.tree.Ascend(pivot, func(key string, n *Node) bool {
+		pivot := newTreeKey(prefix, depth)
+		s.tree.Ascend(pivot, func(key string, c *cell) bool {
 			if !strings.HasPrefix(key, pivot) {
 				return false
 			}
 			met = true
-			more = fn(n)
+			more = fn(c.node)
 			return more
 		})
 		if !met || !more { // a parent exists for every node, so a depth without any is the last

@@ -26,13 +26,13 @@ func (v View) Len() int { return v.s.values }
 // Nodes returns the number of nodes of every kind, without the root.
 func (v View) Nodes() int { return v.s.tree.Len() }
 
-// Lookup returns the node of a key; the empty key is the root. It costs O(log n) and allocates nothing.
+// Lookup returns the node of a key; the empty key is the root. It allocates nothing and costs
+// O(1), in a frozen View O(log n).
 func (v View) Lookup(key []byte) (*Node, bool) {
 	if len(key) == 0 {
 		return v.s.root, true
 	}
-	name := alias(key)
-	n := v.s.find(name, depthOf(name))
+	n := v.s.find(alias(key))
 	return n, n != nil
 }
 
@@ -47,8 +47,8 @@ func (v View) Children(dir, after []byte, fn func(name string, n *Node) bool) {
 	if d.depth > 0 {
 		prefix += string(Separator)
 	}
-	prefix = blob(prefix, int(d.depth)+1, "")
-	v.s.tree.Ascend(prefix+string(after), func(key string, n *Node) bool {
+	prefix = newTreeKey(prefix, int(d.depth)+1)
+	v.s.tree.Ascend(prefix+string(after), func(key string, c *cell) bool {
 		if !strings.HasPrefix(key, prefix) {
 			return false
 		}
@@ -56,14 +56,14 @@ func (v View) Children(dir, after []byte, fn func(name string, n *Node) bool) {
 		if len(after) > 0 && name == string(after) {
 			return true
 		}
-		return fn(name, n)
+		return fn(name, c.node)
 	})
 }
 
 // Ascend calls fn for every node but the root, parents before children: by depth, then by key, until fn
 // returns false.
 func (v View) Ascend(fn func(*Node) bool) {
-	v.s.tree.Scan(func(_ string, n *Node) bool { return fn(n) })
+	v.s.tree.Scan(func(_ string, c *cell) bool { return fn(c.node) })
 }
 
 // Subtree calls fn for every node below dir, by depth, then by key, until fn returns false. It calls nothing when dir is

@@ -124,7 +124,7 @@ func TestAFrozenViewNeverChanges(t *testing.T) {
 	}
 }
 
-// A key shares memory with its value, so whoever keeps the key of an old node keeps its value.
+// The key of the first node stays for those that come after it. Its value must not.
 func TestAnOverwrittenValueIsFreed(t *testing.T) {
 	l := newLab(t)
 	for i := range 64 {
