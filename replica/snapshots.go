@@ -129,7 +129,7 @@ func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64,
 	return paced, nil
 }
 
-// pacedSink puts what it was given on disk every few megabytes. Raft's sink would do so once, at the end, and the log's
+// pacedSink puts what it was given on disk half a megabyte at a time. Raft's sink would do so once, at the end, and the log's
 // fsyncs would wait behind all of it.
 type pacedSink struct {
 	raft.SnapshotSink
@@ -137,7 +137,7 @@ type pacedSink struct {
 	unsynced int
 }
 
-const paceBytes = 4 << 20
+const paceBytes = 512 << 10
 
 // Write implements io.Writer.
 func (s *pacedSink) Write(b []byte) (int, error) {
