@@ -245,7 +245,7 @@ func (l *loop) welcome(c *conn) {
 
 // turn runs what a socket has sent, as long as the loop may run it.
 func (l *loop) turn(c *conn) {
-	for c.readable && c.at == atHome {
+	for c.readable {
 		err := c.in.Fill()
 		if errors.Is(err, unix.EAGAIN) {
 			return
@@ -256,8 +256,10 @@ func (l *loop) turn(c *conn) {
 			return
 		}
 		c.now = time.Now()
-		l.unit(c)
-		if c.at == atHome && c.in.Buffered() > 0 && c.begun.IsZero() {
+		if !l.unit(c) {
+			return // it is somebody else's now
+		}
+		if c.in.Buffered() > 0 && c.begun.IsZero() {
 			c.begun = c.now
 		}
 	}
@@ -283,25 +285,26 @@ func (c *conn) readSocket(p []byte) (int, error) {
 }
 
 // unit runs the complete commands that were received, or hands the connection over at the first that is not for a loop.
-func (l *loop) unit(c *conn) {
+// It reports whether the connection is still the loop's and at home.
+func (l *loop) unit(c *conn) bool {
 	c.beginUnit()
 	u := c.unit
 	for {
 		argv, ok, err := c.in.Next()
 		if err != nil {
 			l.handOver(c, func() { c.settle(); c.refuseProtocol(err) })
-			return
+			return false
 		}
 		if !ok {
 			break
 		}
 		if len(u.pending) >= loopBatch {
 			l.release(c, argv)
-			return
+			return false
 		}
 		if c.txn.open {
 			l.handOver(c, func() { c.command(argv) })
-			return
+			return false
 		}
 		c.begun = time.Time{}
 		c.account.commands++
@@ -316,26 +319,26 @@ func (l *loop) unit(c *conn) {
 			c.act(&plan, len(argv))
 		default:
 			l.handOver(c, func() { c.act(&plan, len(argv)) })
-			return
+			return false
 		}
 	}
 	switch {
 	case u.proposal.N > 0:
 		c.at = landing
 		l.writes = append(l.writes, c)
-		return
+		return false
 	case len(u.pending) > 0 && !c.group.Current():
 		l.handOver(c, func() {})
-		return
+		return false
 	case len(u.pending) > 0:
 		_ = c.group.Read(c.srv.ctx, c.lookFunc) // the state was current a moment ago; if it is not any more, the rest waits
 		if u.next < len(u.pending) {
 			l.handOver(c, c.flushIfFull)
-			return
+			return false
 		}
 		c.clearPending()
 	}
-	l.finish(c)
+	return l.finish(c)
 }
 
 // light reports whether a loop may run the plan now, without waiting for anybody and behind what is pending.
