@@ -29,6 +29,40 @@ func TestWordsAreSplitAsRedisCliSplitsThem(t *testing.T) {
 	}
 }
 
+func TestRepliesBelongToTheirCommands(t *testing.T) {
+	type part struct {
+		conn    string
+		replies int
+		want    int // lines
+		closed  bool
+	}
+	tests := []struct {
+		name, text string
+		want       []part
+	}{
+		{"a pipeline", "> A|> B|< 1|< 2", []part{{"", 2, 2, false}}},
+		{"two connections", "> A|< 1|b> B|b< 2|> C|< 3", []part{{"", 1, 1, false}, {"b", 1, 1, false}, {"", 1, 1, false}}},
+		{"a reply that came late", "b~> A|> B|< 1|b< 2", []part{{"b", 0, 0, false}, {"", 1, 1, false}, {"b", 1, 1, false}}},
+		{"a late reply on the only connection", "~> A|< 1|< 2", []part{{"", 0, 0, false}, {"", 1, 2, false}}},
+		{"two late replies at once", "~> A|~> B|@ replies 2|< 1|< 2", []part{{"", 0, 0, false}, {"", 2, 2, false}}},
+		{"an end without a reply", "~> A|< (closed)", []part{{"", 0, 0, true}}},
+	}
+	for _, tt := range tests {
+		tr := transcript{lines: strings.Split(tt.text, "|")}
+		if err := tr.parse(); err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		var got []part
+		for _, x := range tr.exchanges {
+			got = append(got, part{x.conn, x.replies, len(x.want), x.closed})
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestWildcardsMatchWhatTheySayAndNoMore(t *testing.T) {
 	tests := []struct {
 		name      string

@@ -17,6 +17,8 @@ import (
 //	b< $3
 //	b< one
 //
+//	b< :2                  without a command before it: a reply that came late, to a ~> of b
+//
 // Commands that follow one another are sent in one write: a pipeline. These lines need more words:
 //
 //	>> *1\r\n$4\r\nPING\r\n  bytes as they are, for what is not a proper command
@@ -37,6 +39,7 @@ import (
 //	@ only-redis             not for dtkv: how Redis differs, on record
 //	@ replies 2              a >> line holds this many commands (1 unless said)
 //	@ sorted                 arrays have no order of their own: compare their elements sorted
+//	@ soon                   sent again and again until the reply is right, for what takes its time
 type transcript struct {
 	name      string
 	redis     bool
@@ -58,6 +61,7 @@ type exchange struct {
 	closed  bool
 	on      string // dtkv or redis: only there
 	sorted  bool
+	soon    bool
 }
 
 var (
@@ -101,8 +105,12 @@ func (t *transcript) parse() error {
 			x.from, x.to = i+1, i+1
 		case wantLine.MatchString(line):
 			m := wantLine.FindStringSubmatch(line)
-			if x == nil || x.conn != m[1] {
-				return fmt.Errorf("%s: a reply to nothing", where)
+			if x == nil || x.conn != m[1] || x.replies == 0 && m[2] != "(closed)" {
+				marks.line, marks.from, marks.conn = i+1, i, m[1]
+				marks.replies++
+				t.exchanges = append(t.exchanges, marks)
+				marks = exchange{}
+				x = &t.exchanges[len(t.exchanges)-1]
 			}
 			if m[2] == "(closed)" {
 				x.closed = true
@@ -131,6 +139,8 @@ func (t *transcript) instruct(word string, marks *exchange) error {
 		marks.on = "redis"
 	case "sorted":
 		marks.sorted = true
+	case "soon":
+		marks.soon = true
 	default:
 		n, err := fmt.Sscanf(word, "replies %d", &marks.replies)
 		if n != 1 {
