@@ -31,7 +31,7 @@ func RefusalError(err error) *resp.Error {
 	case fsm.NoParent:
 		return resp.Errorf("NOPARENT", "parent directory '%s' does not exist", r.Path)
 	case fsm.NotDir:
-		return resp.Errorf("NOTDIR", "'%s' holds a value", r.Path)
+		return resp.Errorf("NOTDIR", "'%s' is not a directory", r.Path)
 	case fsm.NotEmpty:
 		return resp.Errorf("NOTEMPTY", "'%s' has children", r.Path)
 	case fsm.BadKey:

@@ -223,11 +223,11 @@ func TestWritesBelowWhatIsNoDirectory(t *testing.T) {
 			> SET a v
 			< +OK
 			> SET a.b v
-			< -NOTDIR 'a' holds a value
+			< -NOTDIR 'a' is not a directory
 			> GET a.b
 			< $-1
 			> DTKV.LIST a
-			< -NOTDIR 'a' holds a value`},
+			< -NOTDIR 'a' is not a directory`},
 		{"with auto-mkdir directories appear", `
 			@ auto-mkdir
 			> SET a.b.c v

@@ -55,7 +55,7 @@ func (l *list) print(w *resp.Writer, v fsm.View) {
 		return
 	}
 	if dir.Kind != fsm.Directory {
-		w.Error(resp.Errorf("NOTDIR", "'%s' holds a value", l.key))
+		w.Error(resp.Errorf("NOTDIR", "'%s' is not a directory", l.key))
 		return
 	}
 	var found []*fsm.Node

@@ -174,7 +174,7 @@ func TestRefusalsOfTheStateMachineHaveTheirWords(t *testing.T) {
 	}{
 		{&fsm.Refusal{Code: fsm.WrongType}, "WRONGTYPE Operation against a key holding the wrong kind of value"},
 		{&fsm.Refusal{Code: fsm.NoParent, Path: "a.b"}, "NOPARENT parent directory 'a.b' does not exist"},
-		{&fsm.Refusal{Code: fsm.NotDir, Path: "a.b"}, "NOTDIR 'a.b' holds a value"},
+		{&fsm.Refusal{Code: fsm.NotDir, Path: "a.b"}, "NOTDIR 'a.b' is not a directory"},
 		{&fsm.Refusal{Code: fsm.NotEmpty, Path: "a.b"}, "NOTEMPTY 'a.b' has children"},
 		{&fsm.Refusal{Code: fsm.BadKey}, "BADKEY a key is 1 to 8192 bytes, without leading, trailing or doubled dots"},
 		{&fsm.Refusal{Code: fsm.TooDeep}, "BADKEY a key has at most 128 segments, parted by dots"},

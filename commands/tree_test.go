@@ -20,7 +20,7 @@ func TestTheTree(t *testing.T) {
 			> DTKV.MKDIR v
 			< -WRONGTYPE Operation against a key holding the wrong kind of value
 			> DTKV.MKDIR v.d
-			< -NOTDIR 'v' holds a value
+			< -NOTDIR 'v' is not a directory
 			> DTKV.MKDIR x PX 1000
 			< -ERR PX is not supported yet: expiry arrives with the next release
 			> DTKV.MKDIR x PX 1000 OWNER me PARENTS
@@ -81,7 +81,7 @@ func TestTheTree(t *testing.T) {
 			> DTKV.BATCHPUT a 1 v.b 2 no.c 3 a 4 .d 5
 			< *5
 			< +OK
-			< -NOTDIR 'v' holds a value
+			< -NOTDIR 'v' is not a directory
 			< -NOPARENT parent directory 'no' does not exist
 			< +OK
 			< -BADKEY a key is 1 to 8192 bytes, without leading, trailing or doubled dots
