@@ -31,15 +31,22 @@ func (c *Clock) Reset(base int64) {
 
 // Stamp returns the cluster time for the next entry: the stamp before it plus what has passed since, at most MaxStep.
 func (c *Clock) Stamp() int64 {
-	now := c.now()
-	passed := max(now.Sub(c.at), 0) + c.part
-	if passed >= MaxStep {
-		passed = MaxStep
-	}
+	now, passed := c.passed()
 	whole := passed / time.Millisecond
 	c.last += int64(whole)
 	c.at, c.part = now, passed-whole*time.Millisecond
 	return c.last
+}
+
+// Peek returns what Stamp would return, and leaves the clock as it is: only what enters the log may be a step.
+func (c *Clock) Peek() int64 {
+	_, passed := c.passed()
+	return c.last + int64(passed/time.Millisecond)
+}
+
+func (c *Clock) passed() (now time.Time, d time.Duration) {
+	now = c.now()
+	return now, min(max(now.Sub(c.at), 0)+c.part, MaxStep)
 }
 
 func (c *Clock) now() time.Time {
