@@ -55,7 +55,7 @@ func (l *list) print(w *resp.Writer, v fsm.View) {
 		return
 	}
 	if dir.Kind != fsm.Directory {
-		w.Error(resp.Errorf("NOTDIR", "'%s' is not a directory", l.key))
+		w.Error(resp.Errorf("NOTDIR", "'%s' holds a value", l.key))
 		return
 	}
 	var found []*fsm.Node
@@ -129,7 +129,7 @@ func planStat(a *resp.Args, _ Settings) (Plan, error) {
 		w.Map(nodeFields + 2)
 		printNode(w, n, true, true)
 		w.BulkString("children")
-		w.Int(int64(n.Children))
+		w.Int(int64(n.Children()))
 		w.BulkString("owner")
 		w.Null() // no node has one so far
 	})

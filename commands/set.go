@@ -50,9 +50,9 @@ func planSet(a *resp.Args, s Settings) (Plan, error) {
 			if expiry != nil {
 				a.Fail(resp.ErrSyntax)
 			}
-			op.KeepTTL = true
+			op.TTL.Keep = true
 		case "EX", "PX", "EXAT", "PXAT":
-			if op.KeepTTL || expiry != nil && !bytes.EqualFold(expiry, option) {
+			if op.TTL.Keep || expiry != nil && !bytes.EqualFold(expiry, option) {
 				a.Fail(resp.ErrSyntax)
 			}
 			expiry, at = option, a.Bytes()

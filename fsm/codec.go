@@ -26,6 +26,20 @@ const (
 	codeCompareAndSet  = 16
 	codeBatch          = 17
 	codeTxn            = 18
+	codeExpire         = 19
+	codePersist        = 20
+	codeGetExpire      = 21
+	codePutTemp        = 22
+	codeUpdateTTL      = 23
+	codeRemoveOwned    = 24
+	codeAcquireLock    = 25
+	codeReleaseLock    = 26
+	codeRenewLock      = 27
+	codeLeaveLock      = 28
+	codeRetain         = 29
+	codeExpireDue      = 30
+
+	codes = 31 // one more than the greatest
 )
 
 // class says where an operation may stand: only where the limit is a higher class.
@@ -91,12 +105,43 @@ func newOp(code byte) Op {
 	case codeTxn:
 		return new(Txn)
 	}
+	return newTimedOp(code)
+}
+
+// newTimedOp is newOp for the operations on deadlines, owners and locks.
+func newTimedOp(code byte) Op {
+	switch code {
+	case codeExpire:
+		return new(Expire)
+	case codePersist:
+		return new(Persist)
+	case codeGetExpire:
+		return new(GetExpire)
+	case codePutTemp:
+		return new(PutTemp)
+	case codeUpdateTTL:
+		return new(UpdateTTL)
+	case codeRemoveOwned:
+		return new(RemoveOwned)
+	case codeAcquireLock:
+		return new(AcquireLock)
+	case codeReleaseLock:
+		return new(ReleaseLock)
+	case codeRenewLock:
+		return new(RenewLock)
+	case codeLeaveLock:
+		return new(LeaveLock)
+	case codeRetain:
+		return new(RetainProcesses)
+	case codeExpireDue:
+		return new(ExpireDue)
+	}
 	return nil
 }
 
 // scratch keeps one operation of each code, so that an entry with many operations of a kind allocates one. It is good
 // until the next of its code is decoded.
-type scratch [codeTxn + 1]Op
+type scratch [codes]Op
 
 func (s *scratch) op(code byte) Op {
 	if int(code) >= len(s) {
@@ -231,6 +276,37 @@ func (d *decoder) bytes() []byte {
 	return d.data[from:d.at:d.at]
 }
 
+// owner reads an owner, or nothing for nobody.
+func (d *decoder) owner() Owner {
+	b := d.bytes()
+	if len(b) == 0 {
+		return Owner{}
+	}
+	if len(b) != len(Owner{}) || Owner(b) == (Owner{}) {
+		d.fail()
+		return Owner{}
+	}
+	return Owner(b)
+}
+
+func (d *decoder) ticket() Ticket { return Ticket{Process: d.uvarint(), Number: d.uvarint()} }
+
+// ttl reads what appendTTL wrote.
+func (d *decoder) ttl() TTL {
+	switch d.byte() {
+	case ttlNone:
+		return TTL{}
+	case ttlKeep:
+		return TTL{Keep: true}
+	case ttlMillis:
+		if t := (TTL{Millis: d.varint()}); t.Millis != 0 {
+			return t
+		}
+	}
+	d.fail()
+	return TTL{}
+}
+
 // list appends to dst as many byte strings as a count says. It grows with what it finds, not with the count.
 func (d *decoder) list(dst [][]byte) [][]byte {
 	for n := d.uvarint(); n > 0 && !d.failed; n-- {
@@ -277,6 +353,34 @@ func (d *decoder) packed(limit class) ([]Op, packed) {
 func appendBytes[B []byte | string](dst []byte, b B) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(b)))
 	return append(dst, b...)
+}
+
+func appendOwner(dst []byte, o Owner) []byte {
+	if o == (Owner{}) {
+		return append(dst, 0)
+	}
+	return append(append(dst, byte(len(o))), o[:]...)
+}
+
+func appendTicket(dst []byte, t Ticket) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(dst, t.Process), t.Number)
+}
+
+// How a TTL is written.
+const (
+	ttlNone = iota
+	ttlKeep
+	ttlMillis // a varint follows, which is not 0
+)
+
+func appendTTL(dst []byte, t TTL) []byte {
+	switch {
+	case t.Millis != 0:
+		return binary.AppendVarint(append(dst, ttlMillis), t.Millis)
+	case t.Keep:
+		return append(dst, ttlKeep)
+	}
+	return append(dst, ttlNone)
 }
 
 func appendList(dst []byte, list [][]byte) []byte {

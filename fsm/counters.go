@@ -30,7 +30,7 @@ func (o *Increment) apply(m *Machine) Result {
 	}
 
 	var digits [20]byte
-	if no := m.store(p, alias(strconv.AppendInt(digits[:0], sum, 10))); no != nil {
+	if _, no := m.store(p, alias(strconv.AppendInt(digits[:0], sum, 10)), kept, EventIncrBy); no != nil {
 		return refused(no)
 	}
 	return Result{Int: sum}

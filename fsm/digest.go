@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 )
 
-// Digest returns the SHA-256 of the whole state: leader term, cluster clock and every node with its stamps, encoded as
+// Digest returns the SHA-256 of the whole state: leader term, cluster clock, token counter and every node with its stamps, encoded as
 // in a snapshot. Nodes that have applied the same entries have the same digest. The index is not part of
 // it, so an entry that changed nothing leaves it as it was. It reads every byte of the state: run it on a frozen View.
 func (v View) Digest() [32]byte {
@@ -14,6 +14,7 @@ func (v View) Digest() [32]byte {
 	buf = append(buf, snapshotVersion)
 	buf = binary.LittleEndian.AppendUint64(buf, v.s.leaderTerm)
 	buf = binary.LittleEndian.AppendUint64(buf, uint64(v.s.clusterMillis))
+	buf = binary.LittleEndian.AppendUint64(buf, v.s.tokens)
 	buf = appendRecord(buf, v.s.root)
 	v.Ascend(func(n *Node) bool {
 		buf = appendRecord(buf, n)

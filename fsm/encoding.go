@@ -2,12 +2,12 @@ package fsm
 
 import "encoding/binary"
 
-// This file has, for each operation, its encoding and the way back, one beside the other. docs/format.md has the same
+// This file and timed.go have, for each operation, its encoding and the way back, one beside the other. docs/format.md has the same
 // as a table.
 
 const (
-	flagKeepTTL = 1 << iota
-	flagGet
+	flagGet = 1 << iota
+	flagTTL
 )
 
 // AppendTo appends the encoding.
@@ -16,15 +16,18 @@ func (o *Set) AppendTo(dst []byte) []byte {
 	dst = appendBytes(dst, o.Key)
 	dst = appendBytes(dst, o.Value)
 	var flags byte
-	if o.KeepTTL {
-		flags |= flagKeepTTL
-	}
 	if o.Get {
 		flags |= flagGet
+	}
+	if o.TTL != (TTL{}) {
+		flags |= flagTTL
 	}
 	dst = append(dst, flags, byte(o.If))
 	if o.If >= IfEqual {
 		dst = appendBytes(dst, o.Match)
+	}
+	if o.TTL != (TTL{}) {
+		dst = appendTTL(dst, o.TTL)
 	}
 	return dst
 }
@@ -32,7 +35,7 @@ func (o *Set) AppendTo(dst []byte) []byte {
 func (o *Set) decode(d *decoder) {
 	o.Key, o.Value = d.bytes(), d.bytes()
 	flags := d.flags(2)
-	o.KeepTTL, o.Get = flags&flagKeepTTL != 0, flags&flagGet != 0
+	o.Get, o.TTL = flags&flagGet != 0, TTL{}
 	o.If, o.Match = Condition(d.byte()), nil
 	switch {
 	case o.If > IfDigestNotEqual:
@@ -40,11 +43,16 @@ func (o *Set) decode(d *decoder) {
 	case o.If >= IfEqual:
 		o.Match = d.bytes()
 	}
+	if flags&flagTTL != 0 {
+		if o.TTL = d.ttl(); o.TTL == (TTL{}) {
+			d.fail()
+		}
+	}
 }
 
 // AppendTo appends the encoding.
 func (o *SetMany) AppendTo(dst []byte) []byte {
-	return appendList(append(dst, codeSetMany, byte(o.If)), o.Pairs)
+	return appendTTL(appendList(append(dst, codeSetMany, byte(o.If)), o.Pairs), o.TTL)
 }
 
 func (o *SetMany) decode(d *decoder) {
@@ -52,6 +60,7 @@ func (o *SetMany) decode(d *decoder) {
 	if o.Pairs = d.list(o.Pairs[:0]); len(o.Pairs)%2 != 0 {
 		d.fail()
 	}
+	o.TTL = d.ttl()
 }
 
 // AppendTo appends the encoding.
@@ -70,9 +79,11 @@ func (o *SetRange) AppendTo(dst []byte) []byte {
 func (o *SetRange) decode(d *decoder) { o.Key, o.Offset, o.Value = d.bytes(), d.varint(), d.bytes() }
 
 // AppendTo appends the encoding.
-func (o *GetDel) AppendTo(dst []byte) []byte { return appendBytes(append(dst, codeGetDel), o.Key) }
+func (o *GetDel) AppendTo(dst []byte) []byte {
+	return appendOwner(appendBytes(append(dst, codeGetDel), o.Key), o.Owner)
+}
 
-func (o *GetDel) decode(d *decoder) { o.Key = d.bytes() }
+func (o *GetDel) decode(d *decoder) { o.Key, o.Owner = d.bytes(), d.owner() }
 
 // AppendTo appends the encoding.
 func (o *Increment) AppendTo(dst []byte) []byte {
@@ -89,9 +100,11 @@ func (o *IncrementFloat) AppendTo(dst []byte) []byte {
 func (o *IncrementFloat) decode(d *decoder) { o.Key, o.By = d.bytes(), string(d.bytes()) }
 
 // AppendTo appends the encoding.
-func (o *Remove) AppendTo(dst []byte) []byte { return appendList(append(dst, codeRemove), o.Keys) }
+func (o *Remove) AppendTo(dst []byte) []byte {
+	return appendOwner(appendList(append(dst, codeRemove), o.Keys), o.Owner)
+}
 
-func (o *Remove) decode(d *decoder) { o.Keys = d.list(o.Keys[:0]) }
+func (o *Remove) decode(d *decoder) { o.Keys, o.Owner = d.list(o.Keys[:0]), d.owner() }
 
 // AppendTo appends the encoding.
 func (o *RemoveIf) AppendTo(dst []byte) []byte {
@@ -99,7 +112,7 @@ func (o *RemoveIf) AppendTo(dst []byte) []byte {
 	if o.If != Always {
 		dst = appendBytes(dst, o.Match)
 	}
-	return dst
+	return appendOwner(dst, o.Owner)
 }
 
 func (o *RemoveIf) decode(d *decoder) {
@@ -109,6 +122,7 @@ func (o *RemoveIf) decode(d *decoder) {
 	if o.If != Always {
 		o.Match = d.bytes()
 	}
+	o.Owner = d.owner()
 }
 
 // AppendTo appends the encoding.
@@ -134,17 +148,27 @@ func (o *Flush) decode(*decoder) {}
 
 // AppendTo appends the encoding.
 func (o *MakeDir) AppendTo(dst []byte) []byte {
-	return appendBool(appendBytes(append(dst, codeMakeDir), o.Key), o.Parents)
+	dst = appendBool(appendBytes(append(dst, codeMakeDir), o.Key), o.Parents)
+	dst = binary.AppendVarint(dst, o.Millis)
+	if o.Millis != 0 {
+		dst = appendOwner(dst, o.Owner)
+	}
+	return dst
 }
 
-func (o *MakeDir) decode(d *decoder) { o.Key, o.Parents = d.bytes(), d.bool() }
+func (o *MakeDir) decode(d *decoder) {
+	o.Key, o.Parents, o.Millis, o.Owner = d.bytes(), d.bool(), d.varint(), Owner{}
+	if o.Millis != 0 {
+		o.Owner = d.owner()
+	}
+}
 
 // AppendTo appends the encoding.
 func (o *RemoveDir) AppendTo(dst []byte) []byte {
-	return appendBool(appendBytes(append(dst, codeRemoveDir), o.Key), o.Recursive)
+	return appendOwner(appendBool(appendBytes(append(dst, codeRemoveDir), o.Key), o.Recursive), o.Owner)
 }
 
-func (o *RemoveDir) decode(d *decoder) { o.Key, o.Recursive = d.bytes(), d.bool() }
+func (o *RemoveDir) decode(d *decoder) { o.Key, o.Recursive, o.Owner = d.bytes(), d.bool(), d.owner() }
 
 // AppendTo appends the encoding.
 func (o *CompareAndSet) AppendTo(dst []byte) []byte {

@@ -15,24 +15,41 @@ import (
 func everyOp() []Op {
 	return []Op{
 		&LeaderStart{Term: 1 << 40, Node: "n1"},
-		&Set{Key: []byte("k"), Value: []byte("v"), If: IfEqual, Match: []byte("m"), KeepTTL: true, Get: true},
+		&Set{Key: []byte("k"), Value: []byte("v"), If: IfEqual, Match: []byte("m"), TTL: TTL{Keep: true}, Get: true},
 		&Set{Key: []byte("k"), Value: bytes.Repeat([]byte("v"), 300)},
-		&SetMany{Pairs: list("a", "1", "b", "2"), If: IfAbsent},
+		&Set{Key: []byte("k"), TTL: TTL{Millis: 1500}},
+		&Set{Key: []byte("k"), TTL: TTL{Millis: -1}},
+		&SetMany{Pairs: list("a", "1", "b", "2"), If: IfAbsent, TTL: TTL{Millis: 1 << 40}},
 		&Append{[]byte("k"), []byte("v")},
 		&SetRange{[]byte("k"), -1 << 63, []byte("v")},
-		&GetDel{[]byte("k")},
+		&GetDel{Key: []byte("k"), Owner: alice},
 		&Increment{[]byte("k"), -5},
 		&IncrementFloat{[]byte("k"), "1.5"},
-		del("a", "b"),
-		&RemoveIf{[]byte("k"), IfDigestNotEqual, []byte("m")},
+		&Remove{Keys: list("a", "b"), Owner: alice},
+		&RemoveIf{Key: []byte("k"), If: IfDigestNotEqual, Match: []byte("m"), Owner: alice},
 		&RemoveIf{Key: []byte("k")},
 		&Rename{[]byte("a"), []byte("b"), true},
 		&Copy{[]byte("a"), []byte("b"), true},
 		&Flush{},
-		&MakeDir{[]byte("k"), true},
-		&RemoveDir{[]byte("k"), true},
+		&MakeDir{Key: []byte("k"), Parents: true},
+		&MakeDir{Key: []byte("k"), Millis: 5000, Owner: alice},
+		&RemoveDir{Key: []byte("k"), Recursive: true, Owner: bob},
 		cas("k", "old", "new"),
 		&Batch{Ops: []Op{set("a", "1"), del("b")}},
+		&Expire{[]byte("k"), 1 << 50, IfTTLAndShorter},
+		&Expire{[]byte("k"), -1 << 63, IfAny},
+		&Persist{[]byte("k")},
+		&GetExpire{[]byte("k"), TTL{Millis: 7}, false},
+		&GetExpire{[]byte("k"), TTL{}, true},
+		&PutTemp{[]byte("k"), []byte("v"), 100, alice},
+		&UpdateTTL{[]byte("k"), 200, alice},
+		&RemoveOwned{[]byte("k"), alice},
+		&AcquireLock{[]byte("k"), alice, 1000, 60_000, Ticket{Process: 1 << 60, Number: 7}},
+		&ReleaseLock{[]byte("k"), alice},
+		&RenewLock{[]byte("k"), alice, 1000},
+		&LeaveLock{[]byte("k"), bob, Ticket{Process: 3, Number: 4}},
+		&RetainProcesses{[]uint64{1, 1 << 63}},
+		&ExpireDue{2000},
 		&Txn{Watches: []Watch{{[]byte("w"), 1 << 50}}, Ops: []Op{set("a", "1"), &Batch{Ops: []Op{del("b")}}}},
 	}
 }
@@ -130,7 +147,7 @@ func TestWhatVersion1WroteIsReadForEver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprintf("%x", m.View().Digest()); got != "5cf1c3032a82cb73997481b72ae8008c5ede8ff7dc8f01f6a070fb028bbf9741" {
+	if got := fmt.Sprintf("%x", m.View().Digest()); got != "9cc8962fca2d4af2ed910338ada514b4c691771c1836db3fd0316a8c2b0c1b32" {
 		t.Errorf("the snapshot's state has digest %s", got)
 	}
 }
@@ -170,7 +187,7 @@ func TestBytesThatAppendToNeverWritesAreRefused(t *testing.T) {
 		n    int
 	}{
 		{"no such operation", "\x00", 1},
-		{"no such operation either", "\x13", 1},
+		{"no such operation either", "\x1f", 1},
 		{"fewer than the header says", "\x0d", 2},
 		{"more than the header says", "\x0d\x0d", 1},
 		{"a length with nothing behind it", "\x06\x05k", 1},
@@ -178,6 +195,14 @@ func TestBytesThatAppendToNeverWritesAreRefused(t *testing.T) {
 		{"a length that has no end", "\x06\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 1},
 		{"a length written longer than need be", "\x06\x81\x00k", 1},
 		{"an unknown flag of SET", "\x02\x01k\x00\x04\x00", 1},
+		{"a TTL of SET that is none", "\x02\x01k\x00\x02\x00\x00", 1},
+		{"a TTL of SET of no time", "\x02\x01k\x00\x02\x00\x02\x00", 1},
+		{"an unknown kind of TTL", "\x15\x01k\x03\x00", 1},
+		{"a condition that EXPIRE cannot have", "\x13\x01k\x02\x06", 1},
+		{"an owner that is too short", "\x18\x01k\x0fxxxxxxxxxxxxxxx", 1},
+		{"an owner that is too long", "\x18\x01k\x11xxxxxxxxxxxxxxxxx", 1},
+		{"an owner of zeros, who is nobody and written shorter", "\x18\x01k\x10\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", 1},
+		{"more processes than there are", "\x1d\xff\xff\xff\xff\x0f\x01", 1},
 		{"an unknown condition of SET", "\x02\x01k\x00\x00\x07", 1},
 		{"a condition that MSET cannot have", "\x03\x03\x00", 1},
 		{"MSET of a key without a value", "\x03\x00\x01\x01k", 1},
@@ -235,8 +260,8 @@ func TestOperationsReadWell(t *testing.T) {
 		want string
 	}{
 		{set("k\r\n", "v"), `set "k\r\n" "v"`},
-		{&Set{Key: []byte("k"), If: IfEqual, Match: []byte("m"), Get: true, KeepTTL: true}, `set "k" "" IFEQ "m" KEEPTTL GET`},
-		{&SetMany{list("a", "1"), IfAbsent}, `set-many NX "a" "1"`},
+		{&Set{Key: []byte("k"), If: IfEqual, Match: []byte("m"), Get: true, TTL: TTL{Keep: true}}, `set "k" "" IFEQ "m" KEEPTTL GET`},
+		{&SetMany{Pairs: list("a", "1"), If: IfAbsent}, `set-many NX "a" "1"`},
 		{set("k", strings.Repeat("x", 65)), `set "k" "` + strings.Repeat("x", 64) + `"...(65 bytes)`},
 		{&Txn{Watches: []Watch{{[]byte("w"), 7}}, Ops: []Op{&Flush{}, mkdir("d")}}, `txn if "w" is at 7 { flush; make-dir "d" }`},
 	} {
@@ -345,8 +370,21 @@ func FuzzApply(f *testing.F) {
 func hasFloats(ops []Op) bool {
 	for _, op := range ops {
 		switch o := op.(type) {
-		case *IncrementFloat:
+		case *IncrementFloat, *Expire, *Persist, *GetExpire, *PutTemp, *UpdateTTL, *RemoveOwned, *AcquireLock, *ReleaseLock, *RenewLock,
+			*LeaveLock, *RetainProcesses, *ExpireDue:
 			return true
+		case *Set:
+			if o.TTL.Millis != 0 {
+				return true
+			}
+		case *SetMany:
+			if o.TTL.Millis != 0 {
+				return true
+			}
+		case *MakeDir:
+			if o.Millis != 0 {
+				return true
+			}
 		case *Batch:
 			if hasFloats(o.Ops) {
 				return true

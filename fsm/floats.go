@@ -39,7 +39,7 @@ func (o *IncrementFloat) apply(m *Machine) Result {
 	}
 
 	text := formatFloat(sum)
-	if no := m.store(p, text); no != nil {
+	if _, no := m.store(p, text, kept, EventIncrByFloat); no != nil {
 		return refused(no)
 	}
 	return Result{Value: text, Found: true}

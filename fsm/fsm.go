@@ -1,13 +1,14 @@
 // Package fsm is the replicated state: a pure fold over log entries.
 //
-// [Machine.Apply] takes the state and one [Entry] and leaves the next state and one [Result] per operation. It reads
+// [Machine.Apply] takes the state and one [Entry] and leaves the next state, one [Result] per operation, and the
+// [Event]s that watchers must hear. It reads
 // no clock, draws no random number, starts no goroutine, touches no file and uses no map. Time and chance reach it
 // only as fields of an entry, chosen once by the leader and identical on every node. So nodes that have applied the
 // same entries hold the same state, and [View.Digest] says whether they do.
 //
 // # State
 //
-// The state is a tree of nodes, each a value or a directory, whose keys are paths parted by '.'. A node's parent is
+// The state is a tree of nodes, each a value, a directory or a lock, whose keys are paths parted by '.'. A node's parent is
 // always a directory. Every change stamps the node and all directories above it with the entry's index.
 //
 // # Refusals
@@ -42,10 +43,12 @@ type Machine struct {
 
 	undo      []change // what to take back, newest last, while recording
 	recording bool
+	mark      int    // how many events there were before the journal
 	journal   uint32 // how many journals the entry in hand has opened
 
 	scratch scratch
 	results []Result
+	events  []Event
 	ends    []int // see ancestors
 }
 
@@ -67,6 +70,7 @@ func New() *Machine {
 // The error wraps ErrCorrupt and means that the operations cannot be decoded. The state has not moved. Every node
 // holds the same bytes, so none may go on: to skip them on one would fork the state.
 func (m *Machine) Apply(e *Entry, see func(op, pos int, v View)) ([]Result, error) {
+	m.clearOutput()
 	if e.Index <= m.index {
 		return nil, nil
 	}
@@ -84,7 +88,7 @@ func (m *Machine) Apply(e *Entry, see func(op, pos int, v View)) ([]Result, erro
 	return m.results, nil
 }
 
-// keptResults is how many results the machine keeps room for from one entry to the next.
+// keptResults is how many results and events the machine keeps room for from one entry to the next.
 const keptResults = 1 << 14
 
 // begin moves index and clock to the entry and takes from its header what the operations need.
@@ -103,9 +107,17 @@ func (m *Machine) begin(e *Entry, see func(op, pos int, v View)) {
 	m.autoMkdir = e.AutoMkdir
 	m.see = see
 	m.journal = 0
-	clear(m.results) // their strings may be long
+}
+
+// clearOutput lets go of the results and events of the entry before, whose strings may be long.
+func (m *Machine) clearOutput() {
+	clear(m.results)
 	if m.results = m.results[:0]; cap(m.results) > keptResults {
 		m.results = nil
+	}
+	clear(m.events)
+	if m.events = m.events[:0]; cap(m.events) > keptResults {
+		m.events = nil
 	}
 }
 
@@ -123,6 +135,7 @@ func (m *Machine) Freeze() View {
 	s := m.state
 	s.tree = m.tree.Copy()
 	s.scan = m.scan.Copy()
+	s.deadlines = m.deadlines.Copy()
 	s.cells = hashIndex{}
 	m.epoch++ // the cells of now are shared
 	return View{s: &s}

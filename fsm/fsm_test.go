@@ -86,6 +86,9 @@ func (l *lab) node(key string) *Node {
 	return n
 }
 
+// Three who share the tests' world.
+var alice, bob, carol = Owner{'a'}, Owner{'b'}, Owner{'c'}
+
 func set(key, value string) *Set { return &Set{Key: []byte(key), Value: []byte(value)} }
 
 func mkdir(key string) *MakeDir { return &MakeDir{Key: []byte(key)} }
@@ -197,13 +200,13 @@ func audit(t testing.TB, v View) {
 		return true
 	})
 	v.Ascend(func(n *Node) bool {
-		if n.Children != children[n.Key] {
-			t.Errorf("%q says %d children and has %d", n.Key, n.Children, children[n.Key])
+		if n.Children() != children[n.Key] {
+			t.Errorf("%q says %d children and has %d", n.Key, n.Children(), children[n.Key])
 		}
 		return true
 	})
-	if root.Children != children[""] {
-		t.Errorf("the root says %d children and has %d", root.Children, children[""])
+	if root.Children() != children[""] {
+		t.Errorf("the root says %d children and has %d", root.Children(), children[""])
 	}
 	if v.Len() != values || v.Nodes() != nodes {
 		t.Errorf("it says %d values in %d nodes and has %d in %d", v.Len(), v.Nodes(), values, nodes)
@@ -313,8 +316,8 @@ func TestAutoMkdirMakesMissingParentsInTheSameEntry(t *testing.T) {
 			t.Errorf("%s holds %s, want %s", key, got, want)
 		}
 	}
-	if x, z := l.node("x"), l.node("x.y.z"); x.Created != z.Created || x.Children != 1 {
-		t.Errorf("x was created at %v with %d children, x.y.z at %v", x.Created, x.Children, z.Created)
+	if x, z := l.node("x"), l.node("x.y.z"); x.Created != z.Created || x.Children() != 1 {
+		t.Errorf("x was created at %v with %d children, x.y.z at %v", x.Created, x.Children(), z.Created)
 	}
 	before := l.View().Digest()
 	for _, s := range []struct {
@@ -361,7 +364,7 @@ func TestALongKeyOfManySegmentsWorksEverywhere(t *testing.T) {
 	if got := outcome(l.do(rename(segment, "d.k"))); got != outcome(refused(ErrTooDeep)) {
 		t.Errorf("a subtree whose keys would be too deep was moved: %s", got)
 	}
-	if got := outcome(l.do(&RemoveDir{[]byte(segment), true})); got != "128" {
+	if got := outcome(l.do(&RemoveDir{Key: []byte(segment), Recursive: true})); got != "128" {
 		t.Errorf("removed %s", got)
 	}
 	audit(t, l.View())

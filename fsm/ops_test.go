@@ -49,7 +49,7 @@ func TestSet(t *testing.T) {
 }
 
 func TestSetMany(t *testing.T) {
-	many := func(c Condition, pairs ...string) *SetMany { return &SetMany{list(pairs...), c} }
+	many := func(c Condition, pairs ...string) *SetMany { return &SetMany{Pairs: list(pairs...), If: c} }
 	run(t, []step{
 		{"sets all", many(Always, "v", "1", "new", "2", "d.v", "3"), "1", "new", `"2"`},
 		{"the last value of a doubled key stays", many(Always, "x", "1", "x", "2"), "1", "x", `"2"`},
@@ -184,7 +184,9 @@ func TestRemove(t *testing.T) {
 }
 
 func TestRemoveIf(t *testing.T) {
-	rm := func(key string, c Condition, match string) *RemoveIf { return &RemoveIf{[]byte(key), c, []byte(match)} }
+	rm := func(key string, c Condition, match string) *RemoveIf {
+		return &RemoveIf{Key: []byte(key), If: c, Match: []byte(match)}
+	}
 	digest, other := ValueDigest("old"), ValueDigest("other")
 	run(t, []step{
 		{"without condition a value", rm("v", Always, ""), "1", "v", "none"},
@@ -208,9 +210,9 @@ func TestRemoveIf(t *testing.T) {
 
 func TestGetDel(t *testing.T) {
 	run(t, []step{
-		{"a value", &GetDel{[]byte("v")}, `0 found "old"`, "v", "none"},
-		{"a missing key", &GetDel{[]byte("nope")}, "0", "", ""},
-		{"a directory", &GetDel{[]byte("empty")}, wrongType, "empty", "dir"},
+		{"a value", &GetDel{Key: []byte("v")}, `0 found "old"`, "v", "none"},
+		{"a missing key", &GetDel{Key: []byte("nope")}, "0", "", ""},
+		{"a directory", &GetDel{Key: []byte("empty")}, wrongType, "empty", "dir"},
 	})
 }
 
@@ -279,7 +281,7 @@ func TestCopy(t *testing.T) {
 }
 
 func TestMakeDir(t *testing.T) {
-	chain := func(key string) *MakeDir { return &MakeDir{[]byte(key), true} }
+	chain := func(key string) *MakeDir { return &MakeDir{Key: []byte(key), Parents: true} }
 	run(t, []step{
 		{"where nothing is", mkdir("new"), "1", "new", "dir"},
 		{"where a directory is", mkdir("d"), "0", "d", "dir"},
@@ -294,7 +296,7 @@ func TestMakeDir(t *testing.T) {
 }
 
 func TestRemoveDir(t *testing.T) {
-	rm := func(key string, all bool) *RemoveDir { return &RemoveDir{[]byte(key), all} }
+	rm := func(key string, all bool) *RemoveDir { return &RemoveDir{Key: []byte(key), Recursive: all} }
 	run(t, []step{
 		{"an empty one", rm("empty", false), "1", "empty", "none"},
 		{"a missing one", rm("nope", false), "0", "", ""},
@@ -338,8 +340,8 @@ func TestFlush(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	root := l.node("")
-	if root.Children != 0 || root.Updated.Index != l.View().Index() || l.View().Nodes() != 0 {
-		t.Errorf("the root has %d children, updated %v; %d nodes", root.Children, root.Updated, l.View().Nodes())
+	if root.Children() != 0 || root.Updated.Index != l.View().Index() || l.View().Nodes() != 0 {
+		t.Errorf("the root has %d children, updated %v; %d nodes", root.Children(), root.Updated, l.View().Nodes())
 	}
 	if got := outcome(l.do(&Flush{})); got != "0" {
 		t.Errorf("again: %s", got)

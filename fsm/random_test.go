@@ -44,7 +44,7 @@ func plainOp(rng *rand.Rand) Op {
 	case 0, 1:
 		return &Set{Key: key, Value: value}
 	case 2:
-		return &Set{Key: key, Value: value, If: Condition(rng.IntN(5)), Match: randomValue(rng), Get: yes, KeepTTL: yes}
+		return &Set{Key: key, Value: value, If: Condition(rng.IntN(5)), Match: randomValue(rng), Get: yes, TTL: TTL{Keep: yes}}
 	case 3:
 		return &Set{Key: key, Value: value, If: IfDigestEqual + Condition(rng.IntN(2)), Match: []byte(ValueDigest(string(randomValue(rng))))}
 	case 4:
@@ -52,7 +52,7 @@ func plainOp(rng *rand.Rand) Op {
 	case 5:
 		return &SetRange{key, int64(rng.IntN(8)) - 1, value}
 	case 6:
-		return &GetDel{key}
+		return &GetDel{Key: key}
 	case 7:
 		return &Increment{key, int64(rng.IntN(21)) - 10}
 	case 8:
@@ -68,15 +68,15 @@ func plainOp(rng *rand.Rand) Op {
 		}
 		return rm
 	case 11:
-		return &RemoveIf{key, []Condition{Always, IfEqual, IfNotEqual}[rng.IntN(3)], value}
+		return &RemoveIf{Key: key, If: []Condition{Always, IfEqual, IfNotEqual}[rng.IntN(3)], Match: value}
 	case 12:
 		return &Rename{key, randomKey(rng), yes}
 	case 13:
 		return &Copy{key, randomKey(rng), yes}
 	case 14, 15, 16:
-		return &MakeDir{key, yes}
+		return &MakeDir{Key: key, Parents: yes}
 	case 17:
-		return &RemoveDir{key, yes && rng.IntN(3) == 0}
+		return &RemoveDir{Key: key, Recursive: yes && rng.IntN(3) == 0}
 	case 18:
 		return &CompareAndSet{key, value, randomValue(rng)}
 	}

@@ -22,6 +22,10 @@ const (
 	BadOffset                  // an offset is negative
 	Invalid                    // the arguments make no sense together
 	TooDeep                    // the key has more than MaxDepth segments
+	TempNode                   // a plain write or a comparison meets a temporary node, or one with a deadline; Path names it
+	NotOwner                   // a temporary node or a lock belongs to somebody else; Path names it
+	NotTemp                    // the node is not temporary; Path names it
+	UnderTemp                  // a temporary node or a lock below a temporary directory; Path names the directory
 )
 
 // Sentinels for errors.Is, which compares codes only and ignores paths.
@@ -43,6 +47,10 @@ var (
 	ErrBadOffset  = &Refusal{Code: BadOffset}
 	ErrInvalid    = &Refusal{Code: Invalid}
 	ErrTooDeep    = &Refusal{Code: TooDeep}
+	ErrTempNode   = &Refusal{Code: TempNode}
+	ErrNotOwner   = &Refusal{Code: NotOwner}
+	ErrNotTemp    = &Refusal{Code: NotTemp}
+	ErrUnderTemp  = &Refusal{Code: UnderTemp}
 )
 
 // Refusal is an operation's answer that it did nothing, and why. It is a promise: the state is as it was before
@@ -89,6 +97,14 @@ func (r *Refusal) Error() string {
 		return "expected and new value cannot both be empty"
 	case TooDeep:
 		return "a key has at most 128 segments, parted by '.'"
+	case TempNode:
+		return "'" + r.Path + "' has a limited lifetime"
+	case NotOwner:
+		return "'" + r.Path + "' belongs to another owner"
+	case NotTemp:
+		return "'" + r.Path + "' is not temporary"
+	case UnderTemp:
+		return "directory '" + r.Path + "' is temporary and holds neither temporary nodes nor locks"
 	}
 	return "refused"
 }

@@ -35,10 +35,7 @@ func InspectSnapshot(r io.Reader, fn func(*Node) error) (SnapshotInfo, error) {
 		if fn == nil {
 			return nil
 		}
-		return fn(&Node{
-			Key: rec.key, Value: alias(rec.value), Kind: rec.kind, Created: rec.created, Updated: rec.updated,
-			Children: int(rec.children), depth: uint16(rec.depth),
-		})
+		return fn(rec.node(rec.key, alias(rec.value)))
 	})
 	if err != nil {
 		return SnapshotInfo{}, fmt.Errorf("fsm: inspect snapshot: %w", err)
@@ -70,7 +67,7 @@ func readSnapshot(r io.Reader, add func(*record, SnapshotInfo) error) (SnapshotI
 			if nodes >= 0 {
 				ordered = rec.depth > 0 && compareTreeKey(last, &rec) < 0
 			}
-			if d.failed || !ordered || rec.updated.Index > info.Index || rec.children > uint64(info.Nodes) {
+			if d.failed || !ordered || rec.updated.Index > info.Index || rec.rest.children > info.Nodes || rec.token() > info.Tokens {
 				return info, fmt.Errorf("record %d is no node that can be there: %w", nodes+1, ErrCorrupt)
 			}
 			if err := add(&rec, info); err != nil {
@@ -118,11 +115,9 @@ func newBuilder(hash func(string) uint64) *builder {
 }
 
 func (b *builder) add(rec *record, info SnapshotInfo) error {
-	n := &Node{
-		Kind: rec.kind, Created: rec.created, Updated: rec.updated, Children: int(rec.children), depth: uint16(rec.depth),
-	}
 	if rec.depth == 0 {
-		b.m.root, b.dir = n, n
+		b.m.root = rec.node("", "")
+		b.dir = b.m.root
 		return nil
 	}
 	if parent := above(rec.key); parent != b.dir.Key {
@@ -135,9 +130,12 @@ func (b *builder) add(rec *record, info SnapshotInfo) error {
 		}
 	}
 	b.counted++
+	if (rec.kind == Lock || rec.rest.owner != Owner{}) && b.m.underTemp(rec.path) != nil {
+		return fmt.Errorf("a temporary node or a lock below a temporary directory: %w", ErrCorrupt)
+	}
 
 	key := newTreeKey(rec.key, rec.depth)
-	n.Key, n.Value = key[2:], string(rec.value)
+	n := rec.node(key[2:], string(rec.value))
 	c, hash := &cell{n, b.m.epoch}, b.m.hash(n.Key)
 	b.m.tree.Load(key, c)
 	b.m.cells.insert(hash, c)
@@ -145,14 +143,17 @@ func (b *builder) add(rec *record, info SnapshotInfo) error {
 		b.m.values++
 	}
 	b.places = append(b.places, place{position(n.Kind, hash), n.Key})
-	b.children += n.Children
+	if at := n.due(); at > 0 {
+		b.m.deadlines.Set(due{at, n.Key})
+	}
+	b.children += n.Children()
 	return nil
 }
 
 // closeDir compares how many children a directory claims with how many there were.
 func (b *builder) closeDir() error {
-	if b.dir.Children != b.counted {
-		return fmt.Errorf("a directory has %d children and says %d: %w", b.counted, b.dir.Children, ErrCorrupt)
+	if b.dir.Children() != b.counted {
+		return fmt.Errorf("a directory has %d children and says %d: %w", b.counted, b.dir.Children(), ErrCorrupt)
 	}
 	b.counted = 0
 	return nil
@@ -164,7 +165,7 @@ func (b *builder) finish(info SnapshotInfo) error {
 		return err
 	}
 	// Those with children are right, so any surplus is claimed by directories without.
-	if b.m.root.Children+b.children != info.Nodes {
+	if b.m.root.Children()+b.children != info.Nodes {
 		return fmt.Errorf("directories claim children that are not there: %w", ErrCorrupt)
 	}
 	less := func(a, b place) int {
@@ -183,6 +184,7 @@ func (b *builder) finish(info SnapshotInfo) error {
 	b.m.tree, b.m.scan = trimMap(b.m.tree), trimScan(b.m.scan)
 	b.m.index, b.m.logTerm = info.Index, info.Term
 	b.m.leaderTerm, b.m.clusterMillis = info.LeaderTerm, info.ClusterMillis
+	b.m.tokens = info.Tokens
 	return nil
 }
 

@@ -29,6 +29,7 @@ type SnapshotInfo struct {
 	Index, Term   uint64 // of the last entry in it
 	LeaderTerm    uint64
 	ClusterMillis int64
+	Tokens        uint64            // fencing tokens handed out
 	Values, Nodes int               // as View.Len and View.Nodes
 	SHA256        [sha256.Size]byte // of all bytes before the final chunk
 }
@@ -63,7 +64,7 @@ func appendSnapshotHeader(dst []byte, v View) []byte {
 	dst = le.AppendUint64(dst, v.Term())
 	dst = le.AppendUint64(dst, v.LeaderTerm())
 	dst = le.AppendUint64(dst, uint64(v.ClusterMillis()))
-	dst = le.AppendUint64(dst, 0) // the fencing token counter, once there are locks
+	dst = le.AppendUint64(dst, v.s.tokens)
 	dst = le.AppendUint64(dst, uint64(v.Len()))
 	dst = le.AppendUint64(dst, uint64(v.Nodes()))
 	le.PutUint32(dst[12:], headerSum(dst))
@@ -177,8 +178,8 @@ func (s *snapshotReader) header() (SnapshotInfo, error) {
 	if headerSum(h) != le.Uint32(h[12:]) {
 		return SnapshotInfo{}, fmt.Errorf("the checksum of its header is wrong: %w", ErrCorrupt)
 	}
-	if le.Uint64(h[48:]) != 0 {
-		return SnapshotInfo{}, fmt.Errorf("it has counters this version cannot have: %w", ErrCorrupt)
+	if int64(le.Uint64(h[40:])) < 0 {
+		return SnapshotInfo{}, fmt.Errorf("its cluster clock is before its beginning: %w", ErrCorrupt)
 	}
 	s.sum.Write(h)
 	return SnapshotInfo{
@@ -187,6 +188,7 @@ func (s *snapshotReader) header() (SnapshotInfo, error) {
 		Term:          le.Uint64(h[24:]),
 		LeaderTerm:    le.Uint64(h[32:]),
 		ClusterMillis: int64(le.Uint64(h[40:])),
+		Tokens:        le.Uint64(h[48:]),
 		Values:        int(le.Uint64(h[56:])),
 		Nodes:         int(le.Uint64(h[64:])),
 	}, nil

@@ -27,7 +27,7 @@ func snapshotOf(t testing.TB, v View) []byte {
 func varied(t testing.TB) *lab {
 	l := world(t)
 	l.header.ClusterMillis = 77
-	l.must(&LeaderStart{Term: 1}, set("big", strings.Repeat("x", 3*chunkSize)), set("\x00\xff\r\n", "\x00"), &MakeDir{[]byte("p.q.r.s.t"), true},
+	l.must(&LeaderStart{Term: 1}, set("big", strings.Repeat("x", 3*chunkSize)), set("\x00\xff\r\n", "\x00"), &MakeDir{Key: []byte("p.q.r.s.t"), Parents: true},
 		set("p-", ""), mkdir("p q"), set("p q.x", "1"), set("p.q.r.s.t.v", ""), set(strings.Repeat("k", MaxKeySize), "long"), set("n", "-5"))
 	for i := range 3000 {
 		l.must(set(fmt.Sprintf("p.q.many-%d", i), strings.Repeat("v", i%100)))
@@ -63,14 +63,14 @@ func TestASnapshotRestoresTheWholeState(t *testing.T) {
 			var keys int
 			info, err := InspectSnapshot(bytes.NewReader(data), func(n *Node) error {
 				got, ok := was.Lookup([]byte(n.Key))
-				if !ok || got.Value != n.Value || got.Kind != n.Kind || got.Children != n.Children || got.Created != n.Created || got.Updated != n.Updated {
+				if !ok || got.Value != n.Value || got.Kind != n.Kind || got.Children() != n.Children() || got.Created != n.Created || got.Updated != n.Updated {
 					t.Errorf("inspect shows %v, want %v", n, got)
 				}
 				keys++
 				return nil
 			})
 			sum := sha256.Sum256(data[:len(data)-chunkHeaderSize-finalSize])
-			want := SnapshotInfo{snapshotVersion, was.Index(), was.Term(), was.LeaderTerm(), was.ClusterMillis(), was.Len(), was.Nodes(), sum}
+			want := SnapshotInfo{snapshotVersion, was.Index(), was.Term(), was.LeaderTerm(), was.ClusterMillis(), was.s.tokens, was.Len(), was.Nodes(), sum}
 			if err != nil || info != want || keys != was.Nodes()+1 {
 				t.Errorf("inspect: %+v, %v, %d nodes; want %+v", info, err, keys, want)
 			}
@@ -179,7 +179,7 @@ func forged(index uint64, values, nodes int, records ...*Node) []byte {
 func TestAStateThatCannotBeIsRefused(t *testing.T) {
 	at := func(i uint64) Stamp { return Stamp{Index: i} }
 	dir := func(key string, children int) *Node {
-		return &Node{Key: key, Kind: Directory, Children: children, Created: at(1), Updated: at(5)}
+		return &Node{Key: key, Kind: Directory, rest: &rest{children: children}, Created: at(1), Updated: at(5)}
 	}
 	value := func(key string) *Node { return &Node{Key: key, Kind: Value, Created: at(1), Updated: at(5)} }
 	root := func(children int) *Node { return dir("", children) }
@@ -207,7 +207,7 @@ func TestAStateThatCannotBeIsRefused(t *testing.T) {
 		{"a negative number of children", 0, 1, []*Node{root(1), dir("a", -1)}, false},
 		{"more values said than there are", 2, 2, []*Node{root(2), value("a"), dir("b", 0)}, false},
 		{"fewer nodes said than there are", 1, 1, []*Node{root(2), value("a"), dir("b", 0)}, false},
-		{"a kind that nobody has", 0, 1, []*Node{root(1), {Key: "a", Kind: Lock, Created: at(1), Updated: at(5)}}, false},
+		{"a kind that nobody has", 0, 1, []*Node{root(1), {Key: "a", Kind: 4, Created: at(1), Updated: at(5)}}, false},
 		{"a bad key", 1, 1, []*Node{root(1), value("a.")}, false},
 		{"updated before it was created", 1, 1, []*Node{root(1), {Key: "a", Kind: Value, Created: at(5), Updated: at(4)}}, false},
 		{"updated after the snapshot", 1, 1, []*Node{root(1), {Key: "a", Kind: Value, Created: at(1), Updated: at(6)}}, false},
@@ -293,7 +293,7 @@ func TestTheWriterHoldsOneChunk(t *testing.T) {
 func FuzzSnapshot(f *testing.F) {
 	f.Add(snapshotOf(f, New().View()))
 	f.Add(snapshotOf(f, world(f).View()))
-	f.Add(forged(5, 1, 2, &Node{Kind: Directory, Children: 1}, &Node{Key: "a", Kind: Directory, Children: 1}, &Node{Key: "a.b", Kind: Value, Value: "v"}))
+	f.Add(forged(5, 1, 2, &Node{Kind: Directory, rest: &rest{children: 1}}, &Node{Key: "a", Kind: Directory, rest: &rest{children: 1}}, &Node{Key: "a.b", Kind: Value, Value: "v"}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		mendSums(data)
 		m, err := ReadSnapshot(bytes.NewReader(data))

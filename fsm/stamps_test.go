@@ -7,7 +7,7 @@ import (
 
 // deep is a lab with directories a, a.b, a.b.c, a value in each, and a second branch that no test writes to.
 func deep(t testing.TB) *lab {
-	return newLab(t).must(&MakeDir{[]byte("a.b.c"), true}, set("a.v", "1"), set("a.b.v", "2"), set("a.b.c.v", "3"), mkdir("z"), set("z.v", "4"))
+	return newLab(t).must(&MakeDir{Key: []byte("a.b.c"), Parents: true}, set("a.v", "1"), set("a.b.v", "2"), set("a.b.c.v", "3"), mkdir("z"), set("z.v", "4"))
 }
 
 func TestAChangeStampsEveryDirectoryUpToTheRoot(t *testing.T) {
@@ -21,7 +21,7 @@ func TestAChangeStampsEveryDirectoryUpToTheRoot(t *testing.T) {
 		{"overwrite with the same", set("a.b.c.v", "3"), []string{"", "a", "a.b", "a.b.c", "a.b.c.v"}},
 		{"remove", del("a.b.c.v"), []string{"", "a", "a.b", "a.b.c"}},
 		{"make a directory", mkdir("a.b.c.d"), []string{"", "a", "a.b", "a.b.c", "a.b.c.d"}},
-		{"remove a directory", &RemoveDir{[]byte("a.b.c"), true}, []string{"", "a", "a.b"}},
+		{"remove a directory", &RemoveDir{Key: []byte("a.b.c"), Recursive: true}, []string{"", "a", "a.b"}},
 		{"higher up", set("a.v", "x"), []string{"", "a", "a.v"}},
 		{"at the top", set("top", "x"), []string{"", "top"}},
 		{"move from one branch to another", rename("a.b.v", "z.w"), []string{"", "a", "z", "a.b", "z.w"}},
@@ -92,8 +92,8 @@ func TestADirectoryIsCopiedOncePerEntry(t *testing.T) {
 	}
 	l.all(ops...)
 	after := l.node("a.b.c")
-	if before.Children != 1 || after.Children != 101 || before == after {
-		t.Errorf("before: %d children, after: %d", before.Children, after.Children)
+	if before.Children() != 1 || after.Children() != 101 || before == after {
+		t.Errorf("before: %d children, after: %d", before.Children(), after.Children())
 	}
 	for _, key := range []string{"", "a", "a.b", "a.b.c", "a.b.c.k0", "a.b.c.k99"} {
 		if n := l.node(key); n.Updated.Index != l.View().Index() {
@@ -102,8 +102,8 @@ func TestADirectoryIsCopiedOncePerEntry(t *testing.T) {
 	}
 	// Inside an entry a fresh directory is changed in place, but never behind the back of a journal.
 	r := l.all(set("a.b.c.in", "x"), &SetMany{Pairs: list("a.b.c.m1", "1", "a.b.c.m2", "2", "a", "refused")}, set("a.b.c.out", "x"))
-	if r[1].Err == nil || l.node("a.b.c").Children != 103 {
-		t.Errorf("%v, %d children", r[1], l.node("a.b.c").Children)
+	if r[1].Err == nil || l.node("a.b.c").Children() != 103 {
+		t.Errorf("%v, %d children", r[1], l.node("a.b.c").Children())
 	}
 	audit(t, l.View())
 }

@@ -3,13 +3,14 @@ package fsm
 import "strings"
 
 // Set stores a value (SET and its family). Result: Int 1 stored, 0 the condition failed; with Get the previous value,
-// stored or not. A directory is refused with ErrWrongType whatever the condition: it is never overwritten.
+// stored or not. Directories and locks are refused with ErrWrongType and temporary values with ErrTempNode, whatever the
+// condition: they are never overwritten.
 type Set struct {
 	Key, Value []byte
 	If         Condition
 	Match      []byte // what the If* conditions compare with
-	KeepTTL    bool   // keep the deadline; without effect until deadlines exist
-	Get        bool   // report the previous value
+	TTL        TTL
+	Get        bool // report the previous value
 }
 
 func (o *Set) apply(m *Machine) Result {
@@ -18,13 +19,13 @@ func (o *Set) apply(m *Machine) Result {
 		return refused(no)
 	}
 	if o.If == Always && !o.Get {
-		return doneUnless(m.store(p, alias(o.Value)))
+		return doneUnless(m.set(p, o.Value, o.TTL))
 	}
 
 	if no := o.If.check(o.Match); no != nil {
 		return refused(no)
 	}
-	old, no := m.value(p)
+	old, no := m.plain(p)
 	if no != nil {
 		return refused(no)
 	}
@@ -35,11 +36,20 @@ func (o *Set) apply(m *Machine) Result {
 	if !o.If.holds(old, o.Match) {
 		return r
 	}
-	if no := m.store(p, alias(o.Value)); no != nil {
+	if no := m.set(p, o.Value, o.TTL); no != nil {
 		return refused(no)
 	}
 	r.Int = 1
 	return r
+}
+
+// set stores a value that lives as long as t says.
+func (m *Machine) set(p path, value []byte, t TTL) *Refusal {
+	n, no := m.store(p, alias(value), m.until(t), EventSet)
+	if no == nil && t.Millis > 0 {
+		m.emit(EventExpire, n)
+	}
+	return no
 }
 
 // value returns the value at p, nil if nothing is there. Anything but a value is refused.
@@ -51,11 +61,20 @@ func (m *Machine) value(p path) (*Node, *Refusal) {
 	return n, nil
 }
 
+// plain returns the value at p that anyone may write, nil if nothing is there.
+func (m *Machine) plain(p path) (*Node, *Refusal) {
+	if n := m.lookup(p); n != nil {
+		return n, n.plain()
+	}
+	return nil, nil
+}
+
 // SetMany stores several values, all or none (MSET, MSETNX, MSETEX). Result: Int 1 stored, 0 the condition failed.
 // The condition, which may only be Always, IfAbsent or IfPresent, must hold for every key before the first is set.
 type SetMany struct {
 	Pairs [][]byte // key, value, key, value...; of a doubled key the last value stays
 	If    Condition
+	TTL   TTL // of each
 }
 
 func (o *SetMany) apply(m *Machine) Result {
@@ -67,7 +86,7 @@ func (o *SetMany) apply(m *Machine) Result {
 	holds := true
 	for i := 0; o.If != Always && i < len(o.Pairs); i += 2 {
 		p, _ := parsePath(o.Pairs[i])
-		old, no := m.value(p)
+		old, no := m.plain(p)
 		if no != nil {
 			return refused(no)
 		}
@@ -80,7 +99,7 @@ func (o *SetMany) apply(m *Machine) Result {
 	m.record()
 	for i := 0; i < len(o.Pairs); i += 2 {
 		p, _ := parsePath(o.Pairs[i])
-		if no := m.store(p, alias(o.Pairs[i+1])); no != nil {
+		if no := m.set(p, o.Pairs[i+1], o.TTL); no != nil {
 			m.rollback()
 			return refused(no)
 		}
@@ -105,12 +124,12 @@ func (o *Append) apply(m *Machine) Result {
 	if old != nil {
 		value = old.Value + value
 	}
-	return m.storeLength(p, value)
+	return m.storeLength(p, value, EventAppend)
 }
 
-// storeLength stores a value and reports its length.
-func (m *Machine) storeLength(p path, value string) Result {
-	if no := m.store(p, value); no != nil {
+// storeLength stores a value, which keeps its deadline, and reports its length.
+func (m *Machine) storeLength(p path, value string, w What) Result {
+	if _, no := m.store(p, value, kept, w); no != nil {
 		return refused(no)
 	}
 	return Result{Int: int64(len(value))}
@@ -156,14 +175,17 @@ func (o *SetRange) apply(m *Machine) Result {
 	}
 	b.Write(o.Value)
 	b.WriteString(old[min(to, len(old)):])
-	return m.storeLength(p, b.String())
+	return m.storeLength(p, b.String(), EventSetRange)
 }
 
 // zeros fills gaps a piece at a time.
 const zeros = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 
 // GetDel removes a value. Result: Found and the Value it had.
-type GetDel struct{ Key []byte }
+type GetDel struct {
+	Key   []byte
+	Owner Owner // who removes, see RemoveOwned
+}
 
 func (o *GetDel) apply(m *Machine) Result {
 	p, no := parsePath(o.Key)
@@ -177,6 +199,9 @@ func (o *GetDel) apply(m *Machine) Result {
 	if n == nil {
 		return nothing
 	}
-	m.remove(n)
+	if no := n.removable(o.Owner); no != nil {
+		return refused(no)
+	}
+	m.remove(n, EventDel)
 	return Result{Value: n.Value, Found: true}
 }

@@ -56,15 +56,28 @@ func (c Condition) with(match []byte) string {
 	return option(c != Always, c.String())
 }
 
+// text prints a TTL as the SET option it came from, with a space in front.
+func (t TTL) text() string {
+	if t.Millis != 0 {
+		return fmt.Sprintf(" PX %d", t.Millis)
+	}
+	return option(t.Keep, "KEEPTTL")
+}
+
+// by prints who did it, with a space in front. What tells owners apart is a secret and does not show.
+func by(o Owner) string { return option(o != Owner{}, "OWNER "+o.Digest()) }
+
 func (o *LeaderStart) String() string {
 	return fmt.Sprintf("leader-start term %d node %s", o.Term, quote(o.Node))
 }
 
 func (o *Set) String() string {
-	return "set " + quote(o.Key) + " " + quote(o.Value) + o.If.with(o.Match) + option(o.KeepTTL, "KEEPTTL") + option(o.Get, "GET")
+	return "set " + quote(o.Key) + " " + quote(o.Value) + o.If.with(o.Match) + o.TTL.text() + option(o.Get, "GET")
 }
 
-func (o *SetMany) String() string { return "set-many" + o.If.with(nil) + quoteAll(o.Pairs) }
+func (o *SetMany) String() string {
+	return "set-many" + o.If.with(nil) + o.TTL.text() + quoteAll(o.Pairs)
+}
 
 func (o *Append) String() string { return "append " + quote(o.Key) + " " + quote(o.Value) }
 
@@ -72,7 +85,7 @@ func (o *SetRange) String() string {
 	return fmt.Sprintf("set-range %s %d %s", quote(o.Key), o.Offset, quote(o.Value))
 }
 
-func (o *GetDel) String() string { return "get-del " + quote(o.Key) }
+func (o *GetDel) String() string { return "get-del " + quote(o.Key) + by(o.Owner) }
 
 func (o *Increment) String() string { return fmt.Sprintf("increment %s %d", quote(o.Key), o.By) }
 
@@ -80,9 +93,11 @@ func (o *IncrementFloat) String() string {
 	return "increment-float " + quote(o.Key) + " " + quote(o.By)
 }
 
-func (o *Remove) String() string { return "remove" + quoteAll(o.Keys) }
+func (o *Remove) String() string { return "remove" + quoteAll(o.Keys) + by(o.Owner) }
 
-func (o *RemoveIf) String() string { return "remove-if " + quote(o.Key) + o.If.with(o.Match) }
+func (o *RemoveIf) String() string {
+	return "remove-if " + quote(o.Key) + o.If.with(o.Match) + by(o.Owner)
+}
 
 func (o *Rename) String() string {
 	return "rename " + quote(o.From) + " " + quote(o.To) + option(o.NX, "NX")
@@ -94,10 +109,12 @@ func (o *Copy) String() string {
 
 func (o *Flush) String() string { return "flush" }
 
-func (o *MakeDir) String() string { return "make-dir " + quote(o.Key) + option(o.Parents, "PARENTS") }
+func (o *MakeDir) String() string {
+	return "make-dir " + quote(o.Key) + option(o.Millis != 0, fmt.Sprintf("PX %d", o.Millis)) + by(o.Owner) + option(o.Parents, "PARENTS")
+}
 
 func (o *RemoveDir) String() string {
-	return "remove-dir " + quote(o.Key) + option(o.Recursive, "RECURSIVE")
+	return "remove-dir " + quote(o.Key) + option(o.Recursive, "RECURSIVE") + by(o.Owner)
 }
 
 func (o *CompareAndSet) String() string {

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -28,7 +29,11 @@ type state struct {
 	scan *btree.BTreeG[place]
 	hash func(key string) uint64 // a field so that tests can make keys collide
 
-	values int // nodes of kind Value
+	// deadlines orders what ExpireDue is to look at, see expiry.go.
+	deadlines *btree.BTreeG[due]
+
+	values int    // nodes of kind Value
+	tokens uint64 // fencing tokens handed out; a new one is always greater than all before
 }
 
 func (s *state) init(hash func(string) uint64) {
@@ -40,6 +45,7 @@ func (s *state) clear() {
 	s.tree = btree.NewMap[string, *cell](0)
 	s.cells = newIndex()
 	s.scan = newScan()
+	s.deadlines = newDeadlines()
 	s.values = 0
 }
 
@@ -154,6 +160,9 @@ func (s *state) put(n *Node) {
 	s.tree.Set(treeKey(n), c)
 	s.cells.insert(hash, c)
 	s.scan.Set(place{position(n.Kind, hash), n.Key})
+	if at := n.due(); at > 0 {
+		s.deadlines.Set(due{at, n.Key})
+	}
 	if n.Kind == Value {
 		s.values++
 	}
@@ -165,6 +174,9 @@ func (s *state) take(n *Node) {
 	s.tree.Delete(treeKey(n))
 	s.cells.remove(hash, n.Key)
 	s.scan.Delete(place{position(n.Kind, hash), n.Key})
+	if at := n.due(); at > 0 {
+		s.deadlines.Delete(due{at, n.Key})
+	}
 	if n.Kind == Value {
 		s.values--
 	}
@@ -173,6 +185,9 @@ func (s *state) take(n *Node) {
 // replace makes n stand in c, or in a new cell if a frozen View may see c. n has the Key, the very string, and the
 // kind of the node before it.
 func (s *state) replace(c *cell, n *Node) {
+	if c.node.rest != n.rest {
+		s.reschedule(c.node, n)
+	}
 	if c.epoch == s.epoch {
 		c.node = n
 		return
@@ -189,6 +204,7 @@ type change struct{ old, new *Node }
 func (m *Machine) record() {
 	m.recording = true
 	m.journal++
+	m.mark = len(m.events)
 }
 
 // keep closes the journal and lets its changes stand.
@@ -201,8 +217,14 @@ func (m *Machine) keep() {
 	}
 }
 
-// rollback takes back everything since record, newest first: the very nodes of before are in place again.
+// rollback takes back everything since record, newest first: the very nodes of before are in place again, and nobody
+// hears of those between.
 func (m *Machine) rollback() {
+	if !m.recording {
+		return // an operation of one key has nothing to take back
+	}
+	clear(m.events[m.mark:])
+	m.events = m.events[:m.mark]
 	for i := len(m.undo) - 1; i >= 0; i-- {
 		c := m.undo[i]
 		switch {
@@ -235,12 +257,24 @@ func (m *Machine) mutable(n *Node) *Node {
 		return n
 	}
 	c := *n
-	c.Updated, c.born = m.stamp, m.journal
+	c.Updated, c.born, c.sole = m.stamp, m.journal, false
 	if n.depth == 0 {
 		m.root = &c
 	} else {
 		m.replace(m.cell(n.Key), &c)
 	}
+	m.note(n, &c)
+	return &c
+}
+
+// amend puts in the place of n a node that differs in what only some nodes have. No stamp moves.
+func (m *Machine) amend(n *Node, r rest) *Node {
+	c := *n
+	c.rest, c.born, c.sole = nil, m.journal, true
+	if r != (rest{}) {
+		c.rest = &r
+	}
+	m.replace(m.cell(n.Key), &c)
 	m.note(n, &c)
 	return &c
 }
@@ -252,7 +286,7 @@ func (m *Machine) touch(dir *Node, grow int) {
 	if stamped && grow == 0 {
 		return
 	}
-	m.mutable(dir).Children += grow
+	m.mutable(dir).addChildren(grow)
 	for !stamped && dir.depth > 0 {
 		dir = m.find(above(dir.Key))
 		if stamped = dir.Updated.Index == m.stamp.Index; !stamped {
@@ -310,14 +344,16 @@ func (m *Machine) ancestor(p path) (*Node, int) {
 func (m *Machine) makeParents(p path) *Node {
 	dir, depth := m.ancestor(p)
 	for ; depth < p.depth-1; depth++ {
-		dir = m.addDir(p.key[:m.ends[depth]], depth+1, dir)
+		dir = m.addDir(p.key[:m.ends[depth]], depth+1, dir, nil)
 	}
 	return dir
 }
 
 // addDir puts an empty directory into dir.
-func (m *Machine) addDir(key string, depth int, dir *Node) *Node {
-	return m.add(key, &Node{Kind: Directory, Created: m.stamp}, depth, dir)
+func (m *Machine) addDir(key string, depth int, dir *Node, r *rest) *Node {
+	n := m.add(key, &Node{Kind: Directory, Created: m.stamp, rest: r}, depth, dir)
+	m.emit(EventMkdir, n)
+	return n
 }
 
 // add puts n, which has kind, value and creation, into dir under a key that is not there yet. It clones the key.
@@ -330,36 +366,64 @@ func (m *Machine) add(key string, n *Node, depth int, dir *Node) *Node {
 	return n
 }
 
-// store puts a value at p, in place of the value that may be there. It is the hot path: an overwrite looks up by hash
-// and allocates a node and its value.
-func (m *Machine) store(p path, value string) *Refusal {
+// store puts a value at p, in place of the value that may be there, and emits what happened. It returns the value, nil if
+// its deadline has passed. It is the hot path: an overwrite looks up by hash and allocates a node and its value.
+func (m *Machine) store(p path, value string, until int64, w What) (*Node, *Refusal) {
 	if len(value) > m.maxValue {
-		return ErrTooLong
+		return nil, ErrTooLong
 	}
 	c := m.cell(p.key)
-	if c != nil && c.node.Kind != Value {
-		return ErrWrongType
+	if c != nil {
+		if no := c.node.plain(); no != nil {
+			return nil, no
+		}
 	}
 	dir, no := m.parent(p, m.autoMkdir)
 	if no != nil {
-		return no
+		return nil, no
 	}
-	if c == nil {
-		if dir == nil {
-			dir = m.makeParents(p)
+	if until == passed {
+		if c != nil {
+			m.remove(c.node, EventDel)
 		}
-		m.add(p.key, &Node{Kind: Value, Value: strings.Clone(value), Created: m.stamp}, p.depth, dir)
-		return nil
+		return nil, nil
 	}
+	var r *rest
+	switch {
+	case until > 0:
+		r = &rest{deadline: until}
+	case until == kept && c != nil:
+		r = c.node.rest
+	}
+	var n *Node
+	if c == nil {
+		n = m.addValue(p, dir, value, r)
+	} else {
+		n = m.overwrite(c, dir, value, r)
+	}
+	m.emit(w, n)
+	return n, nil
+}
+
+// addValue puts a value into dir, which parent returned, under a key that is not there yet.
+func (m *Machine) addValue(p path, dir *Node, value string, r *rest) *Node {
+	if dir == nil {
+		dir = m.makeParents(p)
+	}
+	return m.add(p.key, &Node{Kind: Value, Value: strings.Clone(value), Created: m.stamp, rest: r}, p.depth, dir)
+}
+
+// overwrite puts a value in the place of the one in c, which is in dir.
+func (m *Machine) overwrite(c *cell, dir *Node, value string, r *rest) *Node {
 	old := c.node
 	n := &Node{
 		Key: old.Key, Value: strings.Clone(value), Kind: Value,
-		Created: old.Created, Updated: m.stamp, depth: old.depth, born: m.journal,
+		Created: old.Created, Updated: m.stamp, rest: r, depth: old.depth, born: m.journal,
 	}
 	m.replace(c, n)
 	m.note(old, n)
 	m.touch(dir, 0)
-	return nil
+	return n
 }
 
 // drop takes one node out of the tree and leaves its parent and children to the caller.
@@ -368,10 +432,26 @@ func (m *Machine) drop(n *Node) {
 	m.note(n, nil)
 }
 
-// remove takes out a node without children.
-func (m *Machine) remove(n *Node) {
+// remove takes out a node without children and emits what happened.
+func (m *Machine) remove(n *Node, w What) {
 	m.drop(n)
 	m.touch(m.find(above(n.Key)), -1)
+	m.emitGone(w, n)
+}
+
+// removeTree takes out n and everything below it, which is in all, parents first. It emits what happened to each, children
+// first, and returns how many they were.
+func (m *Machine) removeTree(n *Node, all []*Node, w What) int64 {
+	for _, n := range slices.Backward(all) {
+		m.drop(n)
+		if n.Kind == Lock {
+			m.emitLockRemoved(n)
+		} else {
+			m.emitGone(w, n)
+		}
+	}
+	m.touch(m.find(above(n.Key)), -1)
+	return int64(len(all))
 }
 
 // subtree returns n and every node below it, parents first.
