@@ -11,10 +11,8 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	wal "github.com/hashicorp/raft-wal"
-	"github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
-	"github.com/hashicorp/raft-wal/types"
 	"go.etcd.io/bbolt"
 )
 
@@ -126,50 +124,14 @@ func openLog(dir string, cfg Config, logger raftLog) (raft.LogStore, func() erro
 	if err := checkTail(dir, logger.slog); err != nil {
 		return nil, nil, err
 	}
-	filer := segment.NewFiler(dir, &walFiles{FS: fs.New(), mode: cfg.Sync})
-	log, err := wal.Open(dir, wal.WithLogger(logger.hclog), wal.WithSegmentFiler(filer))
+	files, err := openSegments(dir, cfg.Sync, logger.slog)
 	if err != nil {
+		return nil, nil, err
+	}
+	log, err := wal.Open(dir, wal.WithLogger(logger.hclog), wal.WithSegmentFiler(segment.NewFiler(dir, files)))
+	if err != nil {
+		files.close()
 		return nil, nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	return log, log.Close, nil
+	return log, func() error { defer files.close(); return log.Close() }, nil
 }
-
-// walFiles is raft-wal's file system with our sync mode and file permissions.
-type walFiles struct {
-	*fs.FS
-	mode SyncMode
-}
-
-// Create implements types.VFS.
-func (w *walFiles) Create(dir, name string, size uint64) (types.WritableFile, error) {
-	f, err := w.FS.Create(dir, name, size)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(filepath.Join(dir, name), 0o600); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return w.wrap(f), nil
-}
-
-// OpenWriter implements types.VFS.
-func (w *walFiles) OpenWriter(dir, name string) (types.WritableFile, error) {
-	f, err := w.FS.OpenWriter(dir, name)
-	if err != nil {
-		return nil, err
-	}
-	return w.wrap(f), nil
-}
-
-func (w *walFiles) wrap(f types.WritableFile) types.WritableFile {
-	if w.mode == SyncOS {
-		return unsynced{f}
-	}
-	return f
-}
-
-// unsynced leaves writing back to the operating system.
-type unsynced struct{ types.WritableFile }
-
-// Sync implements types.WritableFile.
-func (unsynced) Sync() error { return nil }

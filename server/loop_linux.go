@@ -66,7 +66,7 @@ const (
 const (
 	loopEvents = 256
 	sweepEvery = time.Second
-	loopBatch  = 8   // commands that a unit of the loop may hold; a connection with deeper pipelines leaves the loop..
+	loopBatch  = 32  // commands that a unit of the loop may hold; a connection with deeper pipelines leaves the loop..
 	calmUnits  = 256 // ..and comes back after so many units in a row that the loop would have taken
 )
 
