@@ -44,12 +44,12 @@ var batchremoveCommand = Command{
 	Plan:       planBatchRemove,
 }
 
-func planBatchRemove(a *resp.Args, _ Settings) (Plan, error) {
+func planBatchRemove(a *resp.Args, s Settings) (Plan, error) {
 	keys := a.Rest()
 	removes := make([]fsm.Remove, len(keys))
 	ops := make([]fsm.Op, len(keys))
 	for i := range keys {
-		removes[i].Keys = keys[i : i+1]
+		removes[i] = fsm.Remove{Keys: keys[i : i+1], Owner: s.Owner}
 		ops[i] = &removes[i]
 	}
 	return write(&fsm.Batch{Ops: ops}, func(w *resp.Writer, r fsm.Result) { replyEach(w, r, replyInt) })

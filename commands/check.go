@@ -11,7 +11,7 @@ func (c *Command) checkKeys(argv [][]byte) error {
 	if c.First == 0 || c.Flags.Has(EachKey) {
 		return nil
 	}
-	for i, last := c.First, c.lastKey(len(argv)); i <= last; i += c.Step {
+	for i, last := c.First, c.lastKey(argv); i <= last; i += c.Step {
 		if len(argv[i]) == 0 && c.Flags.Has(RootKey) {
 			continue
 		}

@@ -92,9 +92,13 @@ func (c *Command) printInfo(w *resp.Writer) {
 	for _, f := range flags {
 		w.Simple(f)
 	}
-	w.Int(int64(c.First))
-	w.Int(int64(c.Last))
-	w.Int(int64(c.Step))
+	first, last, step := c.First, c.Last, c.Step
+	if c.Count > 0 { // no range can tell
+		first, last, step = 0, 0, 0
+	}
+	w.Int(int64(first))
+	w.Int(int64(last))
+	w.Int(int64(step))
 	categories := c.ACL()
 	w.Set(len(categories))
 	for _, name := range categories {
@@ -138,6 +142,11 @@ func (c *Command) printKeySpecs(w *resp.Writer) {
 		field(w, "type", "index")
 		w.BulkString("spec")
 		w.Map(1)
+		if c.Count > 0 {
+			number(w, "index", c.Count)
+			c.printCounted(w)
+			continue
+		}
 		number(w, "index", first)
 		w.BulkString("find_keys")
 		w.Map(2)
@@ -150,6 +159,18 @@ func (c *Command) printKeySpecs(w *resp.Writer) {
 	}
 }
 
+// printCounted prints where the keys are that an argument counts.
+func (c *Command) printCounted(w *resp.Writer) {
+	w.BulkString("find_keys")
+	w.Map(2)
+	field(w, "type", "keynum")
+	w.BulkString("spec")
+	w.Map(3)
+	number(w, "keynumidx", 0)
+	number(w, "firstkey", c.First-c.Count)
+	number(w, "keystep", c.Step)
+}
+
 // number prints one pair of a map.
 func number(w *resp.Writer, name string, n int) {
 	w.BulkString(name)
@@ -160,6 +181,7 @@ var (
 	errNoKeys        = resp.Errorf("ERR", "The command has no key arguments")
 	errGetKeysName   = resp.Errorf("ERR", "Invalid command specified")
 	errGetKeysNumber = resp.Errorf("ERR", "Invalid number of arguments specified for command")
+	errGetKeysCount  = resp.Errorf("ERR", "Invalid arguments specified for command")
 )
 
 func planCommandGetKeys(a *resp.Args, _ Settings) (Plan, error) {
@@ -191,8 +213,12 @@ func keysOf(table []Command, argv [][]byte) ([][]byte, error) {
 	case !c.accepts(len(argv)):
 		return nil, errGetKeysNumber
 	}
+	last := c.lastKey(argv)
+	if last == 0 {
+		return nil, errGetKeysCount
+	}
 	var keys [][]byte
-	for i, last := c.First, c.lastKey(len(argv)); i <= last; i += c.Step {
+	for i := c.First; i <= last; i += c.Step {
 		keys = append(keys, argv[i])
 	}
 	return keys, nil

@@ -29,6 +29,7 @@ type Command struct {
 	// First, Last and Step are the positions of the keys (the name is 0; Last counts from the end when negative); all 0 for
 	// none. Prepare checks every key with fsm.CheckKey, in reads as in writes.
 	First, Last, Step int
+	Count             int    // position of the argument that says how many keys there are, 0 for none; Last is -1 then
 	Access            string // what happens to the keys, in COMMAND's words, as "RO access"; "/" parts positions that differ
 
 	Group      string   // as COMMAND DOCS has it
@@ -37,7 +38,7 @@ type Command struct {
 	Complexity string   // O(...)
 	Syntax     string   // the arguments, as in "key value [NX | XX] [GET]"; see syntax.go
 	Categories []string // ACL categories that do not follow from the flags, without "@"
-	Differs    string   // how it differs from Redis, in sentences; empty when it does not
+	Differs    string   // how it differs from Redis, or what else is to know of a command of ours, in sentences; may be empty
 
 	Sub []Command // subcommands, of a container such as CLIENT
 
@@ -62,6 +63,7 @@ const (
 	NoAuth                        // runs before the connection has logged in
 	NoMulti                       // refused inside MULTI
 	AllowBusy                     // runs while a script runs for too long
+	MovableKeys                   // keys are where another argument says
 
 	Unqueued // runs at once inside MULTI
 	RootKey  // the empty key is allowed: it names the root directory
@@ -189,10 +191,17 @@ func (c *Command) accepts(argc int) bool {
 	return argc == c.Arity || c.Arity < 0 && argc >= -c.Arity
 }
 
-// lastKey is the position of the last key among argc arguments.
-func (c *Command) lastKey(argc int) int {
+// lastKey is the position of the last key of argv, 0 when the argument that counts the keys makes no sense.
+func (c *Command) lastKey(argv [][]byte) int {
+	if c.Count > 0 {
+		n, ok := resp.ParseInt(argv[c.Count])
+		if room := (len(argv) - c.First) / c.Step; !ok || n < 1 || n > int64(room) {
+			return 0
+		}
+		return c.First + int(n-1)*c.Step
+	}
 	if c.Last < 0 {
-		return argc + c.Last
+		return len(argv) + c.Last
 	}
 	return c.Last
 }

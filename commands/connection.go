@@ -60,7 +60,7 @@ func planQuit(a *resp.Args, s Settings) (Plan, error) {
 var resetCommand = Command{
 	Name: "reset", Arity: 1, Flags: NoScript | Loading | Stale | Fast | NoAuth | AllowBusy | Unqueued,
 	Group: "connection", Since: "6.2.0", Complexity: "O(1)",
-	Summary:    "Makes the connection as good as new: RESP2, database 0, no name, no transaction, no login",
+	Summary:    "Makes the connection as good as new: RESP2, database 0, no name, no transaction, no login, an owner of its own",
 	Categories: []string{"connection"},
 	Plan:       planReset,
 }

@@ -12,8 +12,9 @@ var delCommand = Command{
 	Summary:    "Removes values and empty directories, all or none, and answers how many there were",
 	Syntax:     "key [key ...]",
 	Categories: []string{"keyspace"},
-	Differs:    "A directory with children refuses the whole command with NOTEMPTY; DTKV.RMDIR removes it.",
-	Plan:       planDel,
+	Differs: "A directory with children refuses the whole command with NOTEMPTY; DTKV.RMDIR removes it. " +
+		"So does somebody else's temporary node with NOTOWNER, and a lock with WRONGTYPE: DTKV.UNLOCK ends it.",
+	Plan: planDel,
 }
 
 var unlinkCommand = Command{
@@ -27,8 +28,8 @@ var unlinkCommand = Command{
 	Plan:       planDel,
 }
 
-func planDel(a *resp.Args, _ Settings) (Plan, error) {
-	return write(&fsm.Remove{Keys: a.Rest()}, replyInt)
+func planDel(a *resp.Args, s Settings) (Plan, error) {
+	return write(&fsm.Remove{Keys: a.Rest(), Owner: s.Owner}, replyInt)
 }
 
 var flushdbCommand = Command{

@@ -15,8 +15,8 @@ var getdelCommand = Command{
 	Plan:       planGetDel,
 }
 
-func planGetDel(a *resp.Args, _ Settings) (Plan, error) {
-	return write(&fsm.GetDel{Key: a.Bytes()}, replyValue)
+func planGetDel(a *resp.Args, s Settings) (Plan, error) {
+	return write(&fsm.GetDel{Key: a.Bytes(), Owner: s.Owner}, replyValue)
 }
 
 var delexCommand = Command{
@@ -32,8 +32,8 @@ var delexCommand = Command{
 
 var errDelExCondition = resp.Errorf("ERR", "Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE")
 
-func planDelEx(a *resp.Args, _ Settings) (Plan, error) {
-	op := &fsm.RemoveIf{Key: a.Bytes()}
+func planDelEx(a *resp.Args, s Settings) (Plan, error) {
+	op := &fsm.RemoveIf{Key: a.Bytes(), Owner: s.Owner}
 	if !a.More() {
 		return write(op, replyInt)
 	}
@@ -70,8 +70,8 @@ var delifeqCommand = Command{
 	Plan:       planDelIfEq,
 }
 
-func planDelIfEq(a *resp.Args, _ Settings) (Plan, error) {
-	return write(&fsm.RemoveIf{Key: a.Bytes(), If: fsm.IfEqual, Match: a.Bytes()}, replyInt)
+func planDelIfEq(a *resp.Args, s Settings) (Plan, error) {
+	return write(&fsm.RemoveIf{Key: a.Bytes(), If: fsm.IfEqual, Match: a.Bytes(), Owner: s.Owner}, replyInt)
 }
 
 var digestCommand = Command{

@@ -9,16 +9,17 @@ var mkdirCommand = Command{
 	Name: "dtkv.mkdir", Arity: -2, Flags: Writes | DenyOOM | Fast,
 	First: 1, Last: 1, Step: 1, Access: "OW insert",
 	Group: "dtkv", Since: "0.1.0", Complexity: "O(D log N) for a key of D segments",
-	Summary:    "Makes a directory, with PARENTS also those above it; answers 1, or 0 when it is there",
+	Summary: "Makes a directory, with PARENTS also those above it; answers 1, or 0 when it is there. With PX it is temporary: unless " +
+		"its owner makes it again or prolongs it by DTKV.UPDATETTL, it goes after so many milliseconds, with everything in it",
 	Syntax:     "key [PX milliseconds [OWNER owner]] [PARENTS]",
 	Categories: []string{"tree"},
-	Differs:    "PX and OWNER are checked and then refused until temporary nodes arrive.",
 	Plan:       planMkdir,
 }
 
 func planMkdir(a *resp.Args, s Settings) (Plan, error) {
 	op := &fsm.MakeDir{Key: a.Bytes()}
 	var px []byte
+	owner := s.Owner
 	for a.More() {
 		switch a.Keyword() {
 		case "PARENTS":
@@ -26,7 +27,7 @@ func planMkdir(a *resp.Args, s Settings) (Plan, error) {
 		case "PX":
 			px = a.Bytes()
 		case "OWNER":
-			if a.Bytes(); px == nil {
+			if owner = ownerID(a); px == nil {
 				a.Fail(resp.ErrSyntax)
 			}
 		default:
@@ -34,7 +35,11 @@ func planMkdir(a *resp.Args, s Settings) (Plan, error) {
 		}
 	}
 	if px != nil && a.Err() == nil {
-		return Plan{}, refuseExpiry("dtkv.mkdir", []byte("PX"), px, s)
+		var err error
+		if op.Millis, err = millis("dtkv.mkdir", px, s); err != nil {
+			return Plan{}, err
+		}
+		op.Owner = owner
 	}
 	return write(op, replyInt)
 }
@@ -46,11 +51,12 @@ var rmdirCommand = Command{
 	Summary:    "Removes an empty directory, with RECURSIVE everything below it too; answers how many nodes went",
 	Syntax:     "key [RECURSIVE]",
 	Categories: []string{"tree"},
+	Differs:    "All or nothing: NOTOWNER, and nothing goes, when somebody else's temporary node or a lock is below it.",
 	Plan:       planRmdir,
 }
 
-func planRmdir(a *resp.Args, _ Settings) (Plan, error) {
-	op := &fsm.RemoveDir{Key: a.Bytes()}
+func planRmdir(a *resp.Args, s Settings) (Plan, error) {
+	op := &fsm.RemoveDir{Key: a.Bytes(), Owner: s.Owner}
 	if a.More() {
 		if a.Keyword() != "RECURSIVE" {
 			return Plan{}, resp.ErrSyntax

@@ -54,6 +54,14 @@ func RefusalError(err error) *resp.Error {
 		return errBadDigest
 	case fsm.BadOffset:
 		return resp.ErrOffset
+	case fsm.TempNode:
+		return onNode("TEMPNODE", r.Path, "is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal")
+	case fsm.NotOwner:
+		return onNode("NOTOWNER", r.Path, "does not belong to this owner")
+	case fsm.NotTemp:
+		return onNode("NOTTEMP", r.Path, "is not temporary")
+	case fsm.UnderTemp:
+		return onNode("UNDERTEMP", r.Path, "is temporary: it can hold neither temporary nodes nor locks")
 	}
 	return resp.Errorf("ERR", "%s", err)
 }
@@ -61,4 +69,9 @@ func RefusalError(err error) *resp.Error {
 // notYet refuses what Redis has and this server is going to have.
 func notYet(what, because string) *resp.Error {
 	return resp.Errorf("ERR", "%s is not supported yet: %s", what, because)
+}
+
+// onNode is a refusal that names the node in the way.
+func onNode(prefix, path, text string) *resp.Error {
+	return resp.Errorf(prefix, "'%s' %s", path, text)
 }

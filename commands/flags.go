@@ -19,6 +19,7 @@ var flagNames = []struct {
 	{NoAuth, "no_auth"},
 	{NoMulti, "no_multi"},
 	{AllowBusy, "allow_busy"},
+	{MovableKeys, "movablekeys"},
 }
 
 func (f Flags) names() []string {

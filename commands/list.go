@@ -55,7 +55,7 @@ func (l *list) print(w *resp.Writer, v fsm.View) {
 		return
 	}
 	if dir.Kind != fsm.Directory {
-		w.Error(resp.Errorf("NOTDIR", "'%s' holds a value", l.key))
+		w.Error(resp.Errorf("NOTDIR", "'%s' is not a directory", l.key))
 		return
 	}
 	var found []*fsm.Node
@@ -67,10 +67,10 @@ func (l *list) print(w *resp.Writer, v fsm.View) {
 	for _, n := range found {
 		if w.Proto == 3 {
 			w.Map(nodeFields)
-			printNode(w, n, l.values, true)
+			printNode(w, v, n, l.values, true)
 		} else {
 			w.Array(nodeFields)
-			printNode(w, n, l.values, false)
+			printNode(w, v, n, l.values, false)
 		}
 	}
 }
@@ -79,7 +79,7 @@ func (l *list) print(w *resp.Writer, v fsm.View) {
 const nodeFields = 8
 
 // printNode prints what a node is, each field with its name or all without.
-func printNode(w *resp.Writer, n *fsm.Node, values, named bool) {
+func printNode(w *resp.Writer, v fsm.View, n *fsm.Node, values, named bool) {
 	label := func(name string) {
 		if named {
 			w.BulkString(name)
@@ -104,7 +104,7 @@ func printNode(w *resp.Writer, n *fsm.Node, values, named bool) {
 	label("update-ms")
 	w.Int(n.Updated.Millis)
 	label("pttl")
-	w.Int(-1) // permanent, as all nodes are so far
+	w.Int(remaining(v, n))
 }
 
 var statCommand = Command{
@@ -127,12 +127,25 @@ func planStat(a *resp.Args, _ Settings) (Plan, error) {
 			return
 		}
 		w.Map(nodeFields + 2)
-		printNode(w, n, true, true)
+		printNode(w, v, n, true, true)
 		w.BulkString("children")
 		w.Int(int64(n.Children()))
 		w.BulkString("owner")
-		w.Null() // no node has one so far
+		if owner := ownerOfNode(n); owner != (fsm.Owner{}) {
+			w.BulkString(owner.Digest())
+		} else {
+			w.Null()
+		}
 	})
+}
+
+// ownerOfNode is whose a temporary node is, or who holds a lock; zero for other nodes.
+func ownerOfNode(n *fsm.Node) fsm.Owner {
+	if queue := n.Lock(); queue != nil {
+		holder, _ := queue.Holder()
+		return holder.Owner
+	}
+	return n.Owner()
 }
 
 var indexCommand = Command{

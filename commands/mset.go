@@ -12,7 +12,7 @@ var msetCommand = Command{
 	Summary:    "Stores several values, all or none",
 	Syntax:     "key value [key value ...]",
 	Categories: []string{"string"},
-	Differs:    "One refused key (WRONGTYPE, NOPARENT, NOTDIR) refuses all of them.",
+	Differs:    "One refused key (WRONGTYPE, NOPARENT, NOTDIR, TEMPNODE) refuses all of them.",
 	Plan: func(a *resp.Args, s Settings) (Plan, error) {
 		return planSetMany(a, s, "mset", fsm.Always, replyOK)
 	},
@@ -35,6 +35,11 @@ func planSetMany(a *resp.Args, s Settings, name string, c fsm.Condition, reply f
 	if len(op.Pairs)%2 != 0 {
 		return Plan{}, resp.WrongArity(name)
 	}
+	return planPairs(op, s, reply)
+}
+
+// planPairs plans the storing of pairs once the values are known to be short enough.
+func planPairs(op *fsm.SetMany, s Settings, reply func(*resp.Writer, fsm.Result)) (Plan, error) {
 	for i := 1; i < len(op.Pairs); i += 2 {
 		if err := checkValue(op.Pairs[i], s); err != nil {
 			return Plan{}, err

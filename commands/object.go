@@ -16,7 +16,7 @@ var objectCommand = Command{
 			Name: "object|encoding", Arity: 3, Flags: ReadOnly,
 			First: 2, Last: 2, Step: 1, Access: "RO",
 			Group: "generic", Since: "2.2.3", Complexity: "O(log N) in the number of keys",
-			Summary:    "Answers int, embstr or raw as Redis would keep the value, dir for a directory, or null",
+			Summary:    "Answers int, embstr or raw as Redis would keep the value, dir or lock for those, or null",
 			Syntax:     "key",
 			Categories: []string{"keyspace"},
 			Plan:       planObject(func(w *resp.Writer, n *fsm.Node) { w.BulkString(encoding(n)) }),

@@ -10,6 +10,8 @@ type Settings struct {
 	MaxValue   int   // longest value in bytes; longer ones are refused before the log sees them
 	WallMillis int64 // this node's wall clock, ms since the epoch: what absolute times are measured against
 	Database   int   // the connection's database, for COPY .. DB
+
+	Owner fsm.Owner // whom the connection acts for; see [Connection]
 }
 
 // Kind says which road a plan takes. The server's dispatch is a switch over kinds and knows no command by name.
@@ -20,6 +22,7 @@ const (
 	Read                        // Read runs on a state at least as new as the command
 	Local                       // Local needs neither log nor state
 	Transaction                 // Txn tells the connection's transaction what to do
+	Await                       // Await says what to wait for, Reply prints it; in MULTI it is a Write and does not wait
 )
 
 // Plan is what one command means: data, of few kinds, with the functions that print what came of it.
@@ -37,6 +40,9 @@ type Plan struct {
 	Txn   TxnAction
 	Watch [][]byte
 
+	// An Await: what the connection waits for. Op is the same without waiting, for MULTI.
+	Await Waiting
+
 	// A Write: what goes through the log, and what prints a result without Err; see Answer.
 	Op    fsm.Op
 	Reply func(w *resp.Writer, r fsm.Result)
@@ -50,6 +56,13 @@ type Plan struct {
 	// describe answers commands that speak of the table itself. The table cannot mention itself (an initialization
 	// cycle), so Prepare binds it and makes it a Local.
 	describe func(w *resp.Writer, table []Command, container *Command)
+}
+
+// Waiting is what an Await plan waits for.
+type Waiting struct {
+	// Lock is to be granted, or its wait to end: Reply then prints a result as of a Write, Found with the token or not. The
+	// server sets the Ticket before it proposes.
+	Lock *fsm.AcquireLock
 }
 
 // Answer prints what a Write plan's operation did: a refusal, or the command's own reply.

@@ -14,8 +14,9 @@ var renameCommand = Command{
 	Summary:    "Moves a value, or a directory with everything below it",
 	Syntax:     "key newkey",
 	Categories: []string{"keyspace"},
-	Differs:    "A directory is neither overwritten nor moved onto another key. What moved has a new create-index.",
-	Plan:       planRename,
+	Differs: "A directory is neither overwritten nor moved onto another key. What moved has a new create-index. Temporary nodes, " +
+		"and directories that hold some or locks, stay where they are (TEMPNODE); so do locks (WRONGTYPE).",
+	Plan: planRename,
 }
 
 func planRename(a *resp.Args, _ Settings) (Plan, error) {

@@ -23,6 +23,10 @@ type rig struct {
 	settings Settings
 	mkdir    bool // auto-mkdir
 
+	clock   int64  // cluster milliseconds
+	started bool   // a leader has: only then the clock counts
+	tickets uint64 // of those who waited so far
+
 	multi, dirty bool
 	queue        []Plan
 	watches      []fsm.Watch
@@ -31,7 +35,7 @@ type rig struct {
 func newRig(t testing.TB, proto int) *rig {
 	return &rig{
 		t: t, machine: fsm.New(), w: resp.Writer{Proto: proto},
-		session:  fakeSession{authenticated: true, proto: proto},
+		session:  fakeSession{authenticated: true, proto: proto, owner: OwnerOf([]byte("connection"))},
 		settings: Settings{MaxValue: 1 << 10, WallMillis: 1_700_000_000_000},
 	}
 }
@@ -48,6 +52,7 @@ func (r *rig) do(argv ...string) string {
 }
 
 func (r *rig) run(argv [][]byte) {
+	r.settings.Owner = r.session.owner
 	cmd, plan, err := Prepare(argv, r.settings)
 	switch {
 	case err != nil && !(r.multi && plan.Kind != 0 && !cmd.Flags.Has(Unqueued)):
@@ -58,6 +63,9 @@ func (r *rig) run(argv [][]byte) {
 		r.dirty = r.dirty || r.multi && plan.Kind == 0
 		r.w.Error(err)
 	case r.multi && !cmd.Flags.Has(Unqueued):
+		if plan.Kind == Await {
+			plan.Kind = Write
+		}
 		r.queue = append(r.queue, plan)
 		r.w.Simple("QUEUED")
 	default:
@@ -75,8 +83,32 @@ func (r *rig) execute(plan Plan) {
 		plan.Local(&r.w, &r.session)
 	case Transaction:
 		r.transaction(plan)
+	case Await:
+		r.await(plan)
 	default:
 		r.t.Errorf("a plan of kind %d", plan.Kind)
+	}
+}
+
+// await prints what is granted at once. Whoever waits hears nothing here: there is nobody who could wake it.
+func (r *rig) await(plan Plan) {
+	op := *plan.Await.Lock
+	r.tickets++
+	op.Ticket = fsm.Ticket{Process: 1, Number: r.tickets}
+	if result := r.apply(&op, nil); result.Err != nil || result.Int == 0 || result.Found {
+		plan.Answer(&r.w, result)
+	}
+}
+
+// pass lets time pass, and what is due go.
+func (r *rig) pass(millis int64) {
+	if !r.started {
+		r.started = true
+		r.apply(&fsm.LeaderStart{Term: 1, Node: "n1"}, nil)
+	}
+	r.clock += millis
+	r.settings.WallMillis += millis
+	for r.apply(&fsm.ExpireDue{Limit: 2}, nil).Found {
 	}
 }
 
@@ -84,7 +116,10 @@ func (r *rig) execute(plan Plan) {
 func (r *rig) apply(op fsm.Op, see func(op, pos int, v fsm.View)) fsm.Result {
 	r.t.Helper()
 	data := op.AppendTo(make([]byte, fsm.HeaderSize))
-	fsm.SealEntry(data, fsm.Header{WallMillis: 1000 + int64(r.index), MaxValue: uint32(r.settings.MaxValue), AutoMkdir: r.mkdir}, 1)
+	fsm.SealEntry(data, fsm.Header{
+		Term: 1, ClusterMillis: r.clock, WallMillis: 1000 + int64(r.index),
+		MaxValue: uint32(r.settings.MaxValue), AutoMkdir: r.mkdir,
+	}, 1)
 	entry, err := fsm.OpenEntry(data)
 	if err != nil {
 		r.t.Fatalf("open %s: %v", op, err)
@@ -179,7 +214,7 @@ func (r *rig) exec() {
 }
 
 // transcript is a test whose name is a sentence: lines "> command" and the lines of the reply behind "<". A line "@ resp3"
-// changes the protocol, "@ auto-mkdir" makes missing directories.
+// changes the protocol, "@ auto-mkdir" makes missing directories, "@ pass 500" lets half a second pass.
 type transcript struct{ name, text string }
 
 func runTranscripts(t *testing.T, tests []transcript) {
@@ -219,6 +254,13 @@ func runTranscript(t *testing.T, text string) {
 		case line == "@ resp3":
 			check()
 			r.w.Proto = 3
+		case strings.HasPrefix(line, "@ pass "):
+			check()
+			millis, err := strconv.ParseInt(line[len("@ pass "):], 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.pass(millis)
 		case line == "@ auto-mkdir":
 			check()
 			r.mkdir = true

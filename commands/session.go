@@ -1,6 +1,9 @@
 package commands
 
-import "github.com/dtkv/dtkv/resp"
+import (
+	"github.com/dtkv/dtkv/fsm"
+	"github.com/dtkv/dtkv/resp"
+)
 
 // Session is what a Local plan may ask of, and tell, the connection it runs for and the node behind it. Package server
 // implements it. The methods neither block nor do I/O, and are called only by the connection's own goroutine.
@@ -33,7 +36,12 @@ type Connection interface {
 	SetNoTouch(on bool)
 	// SetReadOnly opts in to (READONLY) or out of (READWRITE) local, possibly stale reads.
 	SetReadOnly(on bool)
-	// Reset drops the transaction, watches, name, database, reply mode, READONLY and login, as a new connection has them.
+	// Owner is whom the connection acts for: what SetOwner was given, or else an owner that is nobody else. It is in
+	// [Settings] too.
+	Owner() fsm.Owner
+	SetOwner(o fsm.Owner)
+	// Reset drops the transaction, watches, name, database, reply mode, READONLY, owner and login, as a new connection has
+	// them.
 	Reset()
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/dtkv/dtkv/fsm"
 )
 
 // fakeSession is a connection to a node of one, with what tests look at.
@@ -25,6 +27,7 @@ type fakeSession struct {
 	synced           bool
 	replicas         int
 	asked            []string
+	owner            fsm.Owner
 }
 
 func (s *fakeSession) ID() int64           { return 7 }
@@ -54,12 +57,16 @@ func (s *fakeSession) Authenticate(user, password string) bool {
 	return true
 }
 
-func (s *fakeSession) Authenticated() bool    { return s.authenticated }
-func (s *fakeSession) SetReply(m ReplyMode)   { s.reply = m }
-func (s *fakeSession) SetNoEvict(on bool)     { s.noEvict = on }
-func (s *fakeSession) SetNoTouch(on bool)     { s.noTouch = on }
-func (s *fakeSession) SetReadOnly(on bool)    { s.readOnly = on }
-func (s *fakeSession) Reset()                 { *s = fakeSession{authenticated: !s.needPassword} }
+func (s *fakeSession) Authenticated() bool  { return s.authenticated }
+func (s *fakeSession) SetReply(m ReplyMode) { s.reply = m }
+func (s *fakeSession) SetNoEvict(on bool)   { s.noEvict = on }
+func (s *fakeSession) SetNoTouch(on bool)   { s.noTouch = on }
+func (s *fakeSession) SetReadOnly(on bool)  { s.readOnly = on }
+func (s *fakeSession) Owner() fsm.Owner     { return s.owner }
+func (s *fakeSession) SetOwner(o fsm.Owner) { s.owner = o }
+func (s *fakeSession) Reset() {
+	*s = fakeSession{authenticated: !s.needPassword, owner: OwnerOf([]byte("anew"))}
+}
 func (s *fakeSession) PasswordRequired() bool { return s.needPassword }
 func (s *fakeSession) UnixMicro() int64       { return 1_700_000_000_000_042 }
 func (s *fakeSession) LastSave() int64        { return 1_700_000_000 }

@@ -1,8 +1,6 @@
 package commands
 
 import (
-	"bytes"
-
 	"github.com/dtkv/dtkv/fsm"
 	"github.com/dtkv/dtkv/resp"
 )
@@ -16,7 +14,7 @@ var setCommand = Command{
 		"[EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
 	Categories: []string{"string"},
 	Differs: "A directory is never overwritten (WRONGTYPE). The parent directory must exist (NOPARENT), unless the server " +
-		"runs with auto-mkdir. EX, PX, EXAT and PXAT are checked and then refused until expiry arrives.",
+		"runs with auto-mkdir. A temporary node is not overwritten either (TEMPNODE).",
 	Plan: planSet,
 }
 
@@ -28,7 +26,7 @@ func planSet(a *resp.Args, s Settings) (Plan, error) {
 	if !a.More() {
 		return write(op, replyDone)
 	}
-	var expiry, at []byte // the option that was given, if any, and its argument
+	var life lifetime
 	for a.More() {
 		option := a.Peek()
 		switch a.Keyword() {
@@ -47,15 +45,9 @@ func planSet(a *resp.Args, s Settings) (Plan, error) {
 		case "GET":
 			op.Get = true
 		case "KEEPTTL":
-			if expiry != nil {
-				a.Fail(resp.ErrSyntax)
-			}
-			op.TTL.Keep = true
+			life.read(a, option, false)
 		case "EX", "PX", "EXAT", "PXAT":
-			if op.TTL.Keep || expiry != nil && !bytes.EqualFold(expiry, option) {
-				a.Fail(resp.ErrSyntax)
-			}
-			expiry, at = option, a.Bytes()
+			life.read(a, option, true)
 		default:
 			a.Fail(resp.ErrSyntax)
 		}
@@ -63,8 +55,12 @@ func planSet(a *resp.Args, s Settings) (Plan, error) {
 	if err := checkDigest(op.If, op.Match); err != nil && a.Err() == nil {
 		return Plan{}, err
 	}
-	if expiry != nil && a.Err() == nil {
-		return Plan{}, refuseExpiry("set", expiry, at, s)
+	if a.Err() != nil {
+		return Plan{}, a.Err()
+	}
+	var err error
+	if op.TTL, err = life.ttl("set", s); err != nil {
+		return Plan{}, err
 	}
 	if op.Get {
 		return write(op, replyValue)

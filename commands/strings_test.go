@@ -100,15 +100,7 @@ func TestSetAndItsConditions(t *testing.T) {
 			< -ERR syntax error
 			> SET k v FOO
 			< -ERR syntax error`},
-		{"expiry is checked as Redis checks it and then refused", `
-			> SET k v EX 10
-			< -ERR EX is not supported yet: expiry arrives with the next release
-			> SET k v NX px 10 GET
-			< -ERR PX is not supported yet: expiry arrives with the next release
-			> SET k v EXAT 1800000000
-			< -ERR EXAT is not supported yet: expiry arrives with the next release
-			> SET k v PXAT 1800000000000
-			< -ERR PXAT is not supported yet: expiry arrives with the next release
+		{"a wrong time to live is refused as Redis refuses it", `
 			> SET k v EX 0
 			< -ERR invalid expire time in 'set' command
 			> SET k v PX -1

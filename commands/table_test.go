@@ -87,6 +87,9 @@ func TestSyntaxAgreesWithArityAndKeys(t *testing.T) {
 		if (c.First > 0) != (keys > 0) || (c.First > 0) != (c.Access != "") {
 			t.Errorf("%s: %d keys in the syntax, first key %d, access %q", c.Name, keys, c.First, c.Access)
 		}
+		if c.Count > 0 && (c.First <= c.Count || c.Last != -1 || !c.Flags.Has(MovableKeys)) {
+			t.Errorf("%s: keys from %d to %d, counted by argument %d", c.Name, c.First, c.Last, c.Count)
+		}
 		if c.First > 0 && (c.Step < 1 || c.First < names || c.Last >= 0 && c.Last < c.First || c.Last > 0 && c.Arity > 0 && c.Last >= c.Arity) {
 			t.Errorf("%s: key positions %d %d %d", c.Name, c.First, c.Last, c.Step)
 		}
@@ -188,6 +191,10 @@ func TestRefusalsOfTheStateMachineHaveTheirWords(t *testing.T) {
 		{&fsm.Refusal{Code: fsm.IntoItself, Path: "a"}, "ERR directory 'a' cannot move into itself"},
 		{&fsm.Refusal{Code: fsm.BadDigest}, "ERR Digest must be exactly 16 hexadecimal characters"},
 		{&fsm.Refusal{Code: fsm.BadOffset}, "ERR offset is out of range"},
+		{&fsm.Refusal{Code: fsm.TempNode, Path: "a"}, "TEMPNODE 'a' is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal"},
+		{&fsm.Refusal{Code: fsm.NotOwner, Path: "a"}, "NOTOWNER 'a' does not belong to this owner"},
+		{&fsm.Refusal{Code: fsm.NotTemp, Path: "a"}, "NOTTEMP 'a' is not temporary"},
+		{&fsm.Refusal{Code: fsm.UnderTemp, Path: "a"}, "UNDERTEMP 'a' is temporary: it can hold neither temporary nodes nor locks"},
 		{&fsm.Refusal{Code: fsm.Invalid}, "ERR expected and new value cannot both be empty"},
 	}
 	for _, test := range tests {

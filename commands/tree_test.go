@@ -21,10 +21,6 @@ func TestTheTree(t *testing.T) {
 			< -WRONGTYPE Operation against a key holding the wrong kind of value
 			> DTKV.MKDIR v.d
 			< -NOTDIR 'v' is not a directory
-			> DTKV.MKDIR x PX 1000
-			< -ERR PX is not supported yet: expiry arrives with the next release
-			> DTKV.MKDIR x PX 1000 OWNER me PARENTS
-			< -ERR PX is not supported yet: expiry arrives with the next release
 			> DTKV.MKDIR x PX 0
 			< -ERR invalid expire time in 'dtkv.mkdir' command
 			> DTKV.MKDIR x PX soon

@@ -90,6 +90,7 @@ func newConn(s *Server, sock net.Conn) *conn {
 	c.lookFunc = c.look
 	c.group = s.group(0)
 	c.settings.MaxValue = s.cfg.MaxValueSize
+	c.settings.Owner = newOwner()
 	c.face.since, c.face.last = c.now, c.now
 	c.face.proto = 2
 	return c

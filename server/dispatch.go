@@ -110,7 +110,7 @@ func (c *conn) command(argv [][]byte) {
 func (c *conn) act(p *commands.Plan, args int) {
 	u := c.unit
 	switch p.Kind {
-	case commands.Write:
+	case commands.Write, commands.Await: // nobody waits yet
 		if u.proposal.N == 0 {
 			c.settle() // reads
 		}

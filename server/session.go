@@ -1,9 +1,11 @@
 package server
 
 import (
+	"crypto/rand"
 	"time"
 
 	"github.com/dtkv/dtkv/commands"
+	"github.com/dtkv/dtkv/fsm"
 )
 
 var _ commands.Session = (*conn)(nil)
@@ -80,10 +82,23 @@ func (c *conn) setFlag(flag *bool, on bool) {
 	*flag = on
 }
 
+// Owner is whom the connection acts for.
+func (c *conn) Owner() fsm.Owner { return c.settings.Owner }
+
+// SetOwner makes the connection act for somebody else.
+func (c *conn) SetOwner(o fsm.Owner) { c.settings.Owner = o }
+
+// newOwner draws an owner that nobody else is.
+func newOwner() (o fsm.Owner) {
+	_, _ = rand.Read(o[:]) // never fails
+	return o
+}
+
 // Reset makes the connection what a new one is.
 func (c *conn) Reset() {
 	c.txn = txn{}
 	c.muting = muting{}
+	c.settings.Owner = newOwner()
 	c.Select(0)
 	c.face.mu.Lock()
 	defer c.face.mu.Unlock()

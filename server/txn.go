@@ -117,6 +117,9 @@ func (c *conn) enqueue(argv [][]byte) {
 	if cmd != nil {
 		c.lastName = cmd
 	}
+	if plan.Kind == commands.Await { // nobody waits in the midst of a transaction
+		plan.Kind = commands.Write
+	}
 	t := &c.txn
 	switch {
 	case plan.Kind == 0:
