@@ -55,7 +55,7 @@ func RefusalError(err error) *resp.Error {
 	case fsm.BadOffset:
 		return resp.ErrOffset
 	case fsm.TempNode:
-		return onNode("TEMPNODE", r.Path, "is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal")
+		return onNode("TEMPNODE", r.Path, "is temporary: this command is not for it")
 	case fsm.NotOwner:
 		return onNode("NOTOWNER", r.Path, "does not belong to this owner")
 	case fsm.NotTemp:

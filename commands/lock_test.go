@@ -247,7 +247,7 @@ func TestLocks(t *testing.T) {
 			> DTKV.RMDIR d RECURSIVE
 			< -NOTOWNER 'd.l' does not belong to this owner
 			> RENAME d e
-			< -TEMPNODE 'd.l' is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal
+			< -TEMPNODE 'd.l' is temporary: this command is not for it
 			> DTKV.LOCK no.l 1000
 			< -NOPARENT parent directory 'no' does not exist`},
 		{"in a transaction nobody waits", `

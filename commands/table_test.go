@@ -191,7 +191,7 @@ func TestRefusalsOfTheStateMachineHaveTheirWords(t *testing.T) {
 		{&fsm.Refusal{Code: fsm.IntoItself, Path: "a"}, "ERR directory 'a' cannot move into itself"},
 		{&fsm.Refusal{Code: fsm.BadDigest}, "ERR Digest must be exactly 16 hexadecimal characters"},
 		{&fsm.Refusal{Code: fsm.BadOffset}, "ERR offset is out of range"},
-		{&fsm.Refusal{Code: fsm.TempNode, Path: "a"}, "TEMPNODE 'a' is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal"},
+		{&fsm.Refusal{Code: fsm.TempNode, Path: "a"}, "TEMPNODE 'a' is temporary: this command is not for it"},
 		{&fsm.Refusal{Code: fsm.NotOwner, Path: "a"}, "NOTOWNER 'a' does not belong to this owner"},
 		{&fsm.Refusal{Code: fsm.NotTemp, Path: "a"}, "NOTTEMP 'a' is not temporary"},
 		{&fsm.Refusal{Code: fsm.UnderTemp, Path: "a"}, "UNDERTEMP 'a' is temporary: it can hold neither temporary nodes nor locks"},

@@ -59,35 +59,35 @@ func TestTemporaryNodes(t *testing.T) {
 			> DTKV.PUTTEMP t 1000 7
 			< +OK
 			> SET t w
-			< -TEMPNODE 't' is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal
+			< -TEMPNODE 't' is temporary: this command is not for it
 			> SET t w KEEPTTL
-			< -TEMPNODE 't' is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal
+			< -TEMPNODE 't' is temporary: this command is not for it
 			> MSET a 1 t w
-			< -TEMPNODE 't' is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal
+			< -TEMPNODE 't' is temporary: this command is not for it
 			> EXISTS a
 			< :0
 			> APPEND t w
-			< -TEMPNODE 't' is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal
+			< -TEMPNODE 't' is temporary: this command is not for it
 			> INCR t
-			< -TEMPNODE 't' is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal
+			< -TEMPNODE 't' is temporary: this command is not for it
 			> EXPIRE t 10
-			< -TEMPNODE 't' is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal
+			< -TEMPNODE 't' is temporary: this command is not for it
 			> PERSIST t
-			< -TEMPNODE 't' is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal
+			< -TEMPNODE 't' is temporary: this command is not for it
 			> GETEX t EX 10
-			< -TEMPNODE 't' is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal
+			< -TEMPNODE 't' is temporary: this command is not for it
 			> DTKV.CAS t v w
-			< -TEMPNODE 't' is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal
+			< -TEMPNODE 't' is temporary: this command is not for it
 			> RENAME t u
-			< -TEMPNODE 't' is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal
+			< -TEMPNODE 't' is temporary: this command is not for it
 			> SET p v
 			< +OK
 			> RENAME p t
-			< -TEMPNODE 't' is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal
+			< -TEMPNODE 't' is temporary: this command is not for it
 			> COPY p t REPLACE
-			< -TEMPNODE 't' is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal
+			< -TEMPNODE 't' is temporary: this command is not for it
 			> SETNX t w
-			< -TEMPNODE 't' is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal
+			< -TEMPNODE 't' is temporary: this command is not for it
 			> GETEX t
 			< $1
 			< 7
@@ -242,7 +242,7 @@ func TestTemporaryNodes(t *testing.T) {
 			> DEL d
 			< -NOTOWNER 'd' does not belong to this owner
 			> RENAME d e
-			< -TEMPNODE 'd' is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal`},
+			< -TEMPNODE 'd' is temporary: this command is not for it`},
 		{"RMDIR RECURSIVE takes nobody else's, and then nothing", `
 			> DTKV.MKDIR d
 			< :1

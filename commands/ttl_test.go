@@ -119,7 +119,7 @@ func TestTimesToLive(t *testing.T) {
 			> SET k v PX 1000
 			< +OK
 			> DTKV.CAS k v w
-			< -TEMPNODE 'k' is temporary: only its owner changes it, by DTKV.PUTTEMP, DTKV.UPDATETTL and removal
+			< -TEMPNODE 'k' is temporary: this command is not for it
 			> SET k w IFEQ v KEEPTTL
 			< +OK
 			> PTTL k
