@@ -56,14 +56,15 @@ const (
 	DenyOOM                       // may make the data grow
 	Admin                         // administers the server
 	NoScript                      // may not be called by scripts
+	Blocking                      // may wait for something to happen
 	Loading                       // runs while the node is not ready
 	Stale                         // runs on a node that has lost touch with its group
 	SkipSlowlog                   // never in the slow log
 	Fast                          // constant or logarithmic time
 	NoAuth                        // runs before the connection has logged in
 	NoMulti                       // refused inside MULTI
-	AllowBusy                     // runs while a script runs for too long
 	MovableKeys                   // keys are where another argument says
+	AllowBusy                     // runs while a script runs for too long
 
 	Unqueued // runs at once inside MULTI
 	RootKey  // the empty key is allowed: it names the root directory

@@ -12,14 +12,15 @@ var flagNames = []struct {
 	{DenyOOM, "denyoom"},
 	{Admin, "admin"},
 	{NoScript, "noscript"},
+	{Blocking, "blocking"},
 	{Loading, "loading"},
 	{Stale, "stale"},
 	{SkipSlowlog, "skip_slowlog"},
 	{Fast, "fast"},
 	{NoAuth, "no_auth"},
 	{NoMulti, "no_multi"},
-	{AllowBusy, "allow_busy"},
 	{MovableKeys, "movablekeys"},
+	{AllowBusy, "allow_busy"},
 }
 
 func (f Flags) names() []string {
@@ -33,7 +34,7 @@ func (f Flags) names() []string {
 }
 
 // categoryOrder is the order in which COMMAND prints ACL categories. "tree" is ours.
-var categoryOrder = []string{"keyspace", "read", "write", "string", "admin", "fast", "slow", "dangerous", "connection", "transaction", "tree"}
+var categoryOrder = []string{"keyspace", "read", "write", "string", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "tree"}
 
 // ACL returns the command's ACL categories, without "@": those it declares, and those that follow from its flags.
 func (c *Command) ACL() []string {
@@ -47,6 +48,9 @@ func (c *Command) ACL() []string {
 	}
 	if c.Flags.Has(ReadOnly) {
 		in = append(in, "read")
+	}
+	if c.Flags.Has(Blocking) {
+		in = append(in, "blocking")
 	}
 	if c.Flags.Has(Admin) {
 		in = append(in, "admin", "dangerous")

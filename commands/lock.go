@@ -8,7 +8,7 @@ import (
 )
 
 var lockCommand = Command{
-	Name: "dtkv.lock", Arity: -3, Flags: Writes | DenyOOM | NoScript,
+	Name: "dtkv.lock", Arity: -3, Flags: Writes | DenyOOM | NoScript | Blocking,
 	First: 1, Last: 1, Step: 1, Access: "RW access insert",
 	Group: "dtkv", Since: "0.1.0", Complexity: "O(log N + log W) for W waiters",
 	Summary: "Takes a lock for so many milliseconds and answers its fencing token, which is greater than every token before; null " +
