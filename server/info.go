@@ -337,13 +337,13 @@ func infoRaft(_ *Server, g group, f *fields) {
 	}
 }
 
-// infoKeyspace counts values. Without a leader the number cannot be known, and the section stays empty.
+// infoKeyspace counts values, and what has a time to live: values, temporary directories, locks. Without a leader the number cannot be known, and the section stays empty.
 func infoKeyspace(s *Server, g group, f *fields) {
 	ctx, cancel := context.WithTimeout(s.ctx, infoWait)
 	defer cancel()
-	keys := 0
-	if err := g.Read(ctx, func(v fsm.View) { keys = v.Len() }); err == nil && keys > 0 {
-		f.text("db"+strconv.Itoa(g.Status().Group), fmt.Sprintf("keys=%d,expires=0,avg_ttl=0", keys))
+	keys, expires := 0, 0
+	if err := g.Read(ctx, func(v fsm.View) { keys, expires = v.Len(), v.Deadlines() }); err == nil && keys+expires > 0 {
+		f.text("db"+strconv.Itoa(g.Status().Group), fmt.Sprintf("keys=%d,expires=%d,avg_ttl=0", keys, expires))
 	}
 }
 

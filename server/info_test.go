@@ -29,6 +29,10 @@ func TestInfoHasWhatClientsDecideBy(t *testing.T) {
 	if got := talk(t, s, "INFO keyspace"); got != crlf("$44", "# Keyspace", "db0:keys=2,expires=0,avg_ttl=0", "") {
 		t.Errorf("one section: %q", got)
 	}
+	got = talk(t, s, "EXPIRE k 1000", "DTKV.PUTTEMP t 1000000 v", "DTKV.LOCK l 1000000", "INFO keyspace")
+	if want := crlf("$44", "# Keyspace", "db0:keys=3,expires=3,avg_ttl=0", ""); !strings.HasSuffix(got, want) {
+		t.Errorf("what has a time to live: %q does not end with %q", got, want)
+	}
 }
 
 func TestResetStatsBeginsAnew(t *testing.T) {
