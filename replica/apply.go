@@ -15,6 +15,19 @@ type state struct{ *Group }
 
 var _ raft.BatchingFSM = state{}
 
+// Observer is told what happens to the state of each group, in the order of the log. The goroutine that applies entries
+// calls it, and every client waits meanwhile: it must not block, and must not ask the group for anything.
+type Observer interface {
+	// Applied is called after each entry of operations, also one that changed nothing, and before anyone learns what
+	// came of its operations. The slice is good until it returns; keys and nodes may be kept.
+	Applied(group int, index uint64, events []fsm.Event)
+
+	// Restored is called when a snapshot has taken the place of the state: at the start of a node that has one, and when a
+	// follower was too late for the log. What happened between the state before and this one will not be told. The
+	// view is good until it returns.
+	Restored(group int, index uint64, v fsm.View)
+}
+
 // ApplyBatch implements raft.BatchingFSM: it folds committed entries into the machine and answers those who wait for
 // them.
 func (s state) ApplyBatch(logs []*raft.Log) []any {
@@ -52,14 +65,18 @@ func (s state) applyOne(l *raft.Log) error {
 	}
 	g.mu.Lock()
 	results, err := g.machine.Apply(&entry, b.observer())
-	clock := g.machine.View().ClusterMillis()
-	leader := g.machine.View().LeaderTerm()
+	view := g.machine.View()
+	clock, leader, deadline := view.ClusterMillis(), view.LeaderTerm(), nextDeadline(view)
 	b.deliver(results)
 	g.mu.Unlock()
 	if err != nil {
 		return err
 	}
+	if o := g.cfg.Observer; o != nil && l.Index > g.applied.Load() { // else it is in a snapshot that was restored
+		o.Applied(g.id, l.Index, g.machine.Events()) // only this goroutine writes the machine
+	}
 	g.noteApplied(l)
+	g.expiry.Note(deadline)
 	g.noteLeader(&entry, leader, clock)
 	if b != nil {
 		g.proposals.applied(b)
@@ -117,7 +134,13 @@ func (s state) Restore(r io.ReadCloser) error {
 	s.mu.Lock()
 	s.machine = m
 	s.mu.Unlock()
-	s.applied.Store(m.View().Index())
+	v := m.View()
+	s.applied.Store(v.Index())
+	s.leaderTerm = v.LeaderTerm()
+	s.expiry.Note(nextDeadline(v))
+	if s.cfg.Observer != nil {
+		s.cfg.Observer.Restored(s.id, v.Index(), v)
+	}
 	return s.refreshNewest()
 }
 

@@ -267,7 +267,8 @@ func contents(g *Group) string {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	g.machine.View().Ascend(func(n *fsm.Node) bool {
-		fmt.Fprintf(&b, "%+v\n", *n)
+		deadline, _ := n.Deadline()
+		fmt.Fprintf(&b, "%s %v %q %v %v %d %s\n", n.Key, n.Kind, n.Value, n.Created, n.Updated, deadline, n.Owner().Digest())
 		return true
 	})
 	return b.String()

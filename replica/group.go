@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/dtkv/dtkv/fsm"
+	"github.com/dtkv/dtkv/ttl"
 )
 
 // Group is this node's part in one Raft group.
@@ -28,6 +29,8 @@ import (
 //	keepMark      alone writes the high-water mark
 //	keepSnapshots asks Raft for snapshots
 //	runRounds     confirms leadership while reads wait
+//	expiry        proposes that what is due goes, while this node leads
+//	retain        proposes once that waiters of earlier processes leave, if nobody else votes
 //	watchdog      reads how long a store call has taken
 //
 // mu is a leaf: nothing is called, sent or logged while it is held, but the machine and the callbacks of Read.
@@ -44,12 +47,12 @@ type Group struct {
 	notify    chan bool // hints from Raft that leadership may have changed
 	proposals *proposals
 	rounds    rounds
+	expiry    *ttl.Loop
 
 	mu      sync.RWMutex
 	machine *fsm.Machine
 
 	ready      atomic.Uint64                     // the newest term in which this node leads and has applied its LeaderStart
-	clockBase  atomic.Int64                      // the cluster clock when that was applied
 	leaderTerm uint64                            // the machine's newest leader term; of the apply goroutine
 	applied    atomic.Uint64                     // index of the newest entry folded in
 	logged     atomic.Int64                      // bytes of log since the newest snapshot was begun
@@ -102,6 +105,7 @@ func openGroup(n *Node, id int) (*Group, error) {
 		fates:   make(chan struct{}),
 	}
 	g.proposals = newProposals(g)
+	g.expiry = ttl.NewLoop(&expiring{group: g})
 	g.watch = newWatchdog(g.cfg.DiskStall, n.fail)
 	logger := raftLog{slog: g.cfg.Logger, hclog: raftLogger(g.cfg.Logger)}
 	dir := filepath.Join(g.cfg.DataDir, groupDir, strconv.Itoa(id))
@@ -128,9 +132,14 @@ func openGroup(n *Node, id int) (*Group, error) {
 	g.wg.Go(g.lead)
 	g.wg.Go(g.keepMark)
 	g.wg.Go(g.keepSnapshots)
+	g.wg.Go(func() { g.expiry.Run(g.stopped) })
+	g.wg.Go(g.retain)
 	go g.followFates()
 	return g, nil
 }
+
+// Origin is the number of this process in the tickets of those who wait for locks, unlike that of any other process.
+func (g *Group) Origin() uint64 { return g.origin }
 
 // address is where other nodes reach this one: what the peers were told, or else where the listener is bound.
 func (g *Group) address(n *Node) string {

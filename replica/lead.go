@@ -51,7 +51,7 @@ func (g *Group) settled(future raft.ApplyFuture) bool {
 func (g *Group) leaderStart(term uint64) []byte {
 	op := fsm.LeaderStart{Term: term, Node: g.node.meta.NodeID}
 	data := op.AppendTo(make([]byte, fsm.HeaderSize))
-	fsm.SealEntry(data, fsm.Header{Term: term, WallMillis: time.Now().UnixMilli(), Origin: g.origin}, 1)
+	fsm.SealEntry(data, fsm.Header{Term: term, WallMillis: g.cfg.now().UnixMilli(), Origin: g.origin}, 1)
 	return data
 }
 
@@ -62,8 +62,8 @@ func (g *Group) noteLeader(e *fsm.Entry, leaderTerm uint64, clock int64) {
 	}
 	g.leaderTerm = leaderTerm
 	if e.Origin == g.origin {
-		g.clockBase.Store(clock)
-		g.ready.Store(leaderTerm)
+		g.proposals.begin(leaderTerm, clock)
+		g.expiry.Wake()
 	}
 	g.turn.changed()
 }

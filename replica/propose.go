@@ -61,15 +61,29 @@ type proposals struct {
 	limit    int
 	lastSize int // bytes of the newest entry: a guess for the next
 	sequence uint64
-	term     uint64 // the term that clock was reset for
-	clock    ttl.Clock
+	clock    ttl.Clock // of the term that group.ready names
 	closed   bool
 
 	idle chan struct{} // closed when closed is set and nothing is in flight
 }
 
 func newProposals(g *Group) *proposals {
-	return &proposals{group: g, limit: maxWaiting, idle: make(chan struct{})}
+	return &proposals{group: g, limit: maxWaiting, clock: ttl.Clock{Now: g.cfg.now}, idle: make(chan struct{})}
+}
+
+// begin opens the gate of a term in which this node leads, and lets its clock go on from the cluster time of the state.
+func (q *proposals) begin(term uint64, clusterMillis int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.clock.Reset(clusterMillis)
+	q.group.ready.Store(term)
+}
+
+// clusterMillis returns what an entry would be stamped with now.
+func (q *proposals) clusterMillis() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.clock.Peek()
 }
 
 // Propose puts p's operations into the log and returns when they have been applied here. Until then p belongs to the
@@ -84,6 +98,11 @@ func (g *Group) Propose(ctx context.Context, p *Proposal) error {
 	if err := g.leading(ctx); err != nil {
 		return err
 	}
+	return g.propose(p)
+}
+
+// propose is Propose without a wait for a leader.
+func (g *Group) propose(p *Proposal) error {
 	if p.done == nil {
 		p.done = make(chan error, 1)
 	}
@@ -190,17 +209,13 @@ func (q *proposals) propose(b *batch) {
 		q.finish(b, ErrNoLeader)
 		return
 	}
-	if q.term != term {
-		q.term = term
-		q.clock.Reset(g.clockBase.Load())
-	}
 	q.sequence++
 	b.seq = q.sequence
 	q.lastSize = len(b.buf)
 	fsm.SealEntry(b.buf, fsm.Header{
 		Term:          term,
 		ClusterMillis: q.clock.Stamp(),
-		WallMillis:    time.Now().UnixMilli(),
+		WallMillis:    g.cfg.now().UnixMilli(),
 		Origin:        g.origin,
 		Sequence:      b.seq,
 		MaxValue:      uint32(g.cfg.MaxValue),

@@ -66,10 +66,14 @@ type Config struct {
 	ElectionWait time.Duration // how long a request waits for a leader; default 2 s
 	DiskStall    time.Duration // a store call that takes longer stops the node; default 5 s
 
-	Logger *slog.Logger // default slog.Default()
+	Observer Observer     // is told what is applied; may be nil
+	Logger   *slog.Logger // default slog.Default()
 
+	grace     time.Duration // how long after a start waiters may come back before retain; default 2 s
 	heartbeat time.Duration // election and heartbeat timeout; tests shorten it; default 500 ms
 	stall     *stallPoint   // tests hold store calls here; nil otherwise
+
+	now func() time.Time // tests step the clock on the wall; default time.Now
 
 	// dial opens a stream to a peer address; tests cut nodes off here; default TCP
 	dial func(address string, timeout time.Duration) (net.Conn, error)
@@ -85,6 +89,7 @@ func (c Config) withDefaults() Config {
 	set(&c.ElectionWait, 2*time.Second)
 	set(&c.DiskStall, 5*time.Second)
 	set(&c.heartbeat, 500*time.Millisecond)
+	set(&c.grace, 2*time.Second)
 	if c.Sync == "" {
 		c.Sync = SyncAlways
 	}
@@ -104,6 +109,9 @@ func (c Config) withDefaults() Config {
 		c.dial = func(address string, timeout time.Duration) (net.Conn, error) {
 			return net.DialTimeout("tcp", address, timeout)
 		}
+	}
+	if c.now == nil {
+		c.now = time.Now
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
