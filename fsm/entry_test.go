@@ -370,21 +370,8 @@ func FuzzApply(f *testing.F) {
 func hasFloats(ops []Op) bool {
 	for _, op := range ops {
 		switch o := op.(type) {
-		case *IncrementFloat, *Expire, *Persist, *GetExpire, *PutTemp, *UpdateTTL, *RemoveOwned, *AcquireLock, *ReleaseLock, *RenewLock,
-			*LeaveLock, *RetainProcesses, *ExpireDue:
+		case *IncrementFloat:
 			return true
-		case *Set:
-			if o.TTL.Millis != 0 {
-				return true
-			}
-		case *SetMany:
-			if o.TTL.Millis != 0 {
-				return true
-			}
-		case *MakeDir:
-			if o.Millis != 0 {
-				return true
-			}
 		case *Batch:
 			if hasFloats(o.Ops) {
 				return true
@@ -401,9 +388,10 @@ func hasFloats(ops []Op) bool {
 // buildModel fills a model with a state.
 func buildModel(v View, m *model) {
 	root, _ := v.Lookup(nil)
-	m.nodes[""] = thing{Directory, "", 0, root.Updated.Index}
+	m.nodes[""] = thingOf(root)
+	m.tokens, m.now = v.s.tokens, v.ClusterMillis()
 	v.Ascend(func(n *Node) bool {
-		m.nodes[n.Key] = thing{n.Kind, n.Value, n.Created.Index, n.Updated.Index}
+		m.nodes[n.Key] = thingOf(n)
 		return true
 	})
 }

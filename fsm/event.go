@@ -7,8 +7,8 @@ type Event struct {
 	What What
 	Key  string
 
-	// Node is what stands at Key after the change, nil for nothing. Of a directory it is what stands there after the
-	// whole entry. It is nil for a flush, too.
+	// Node is what stands at Key after the change, nil for nothing and for a flush. Of a lock it is what stands there
+	// after the operation, of a directory after the whole entry.
 	Node *Node
 
 	// Owner and Ticket are the participant that an event of a lock is about, Token is the one it bears or bore. For

@@ -194,8 +194,8 @@ func (o *GetExpire) apply(m *Machine) Result {
 	return Result{Value: n.Value, Found: true}
 }
 
-// ExpireDue removes what is due by the cluster clock: values, directories with everything below them, and participants
-// of locks, the earliest deadline first. Result: Int is how many nodes were removed and participants left; Found says
+// ExpireDue removes what is due by the cluster clock, the earliest deadline first: values, directories with everything below
+// them, and of a lock all participants that are due. Result: Int is how many nodes were removed and participants left; Found says
 // that more is due. With nothing due it moves the clock and nothing else.
 type ExpireDue struct {
 	Limit int64 // stop once that many are gone; a directory goes whole, so it may be more

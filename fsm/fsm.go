@@ -11,6 +11,12 @@
 // The state is a tree of nodes, each a value, a directory or a lock, whose keys are paths parted by '.'. A node's parent is
 // always a directory. Every change stamps the node and all directories above it with the entry's index.
 //
+// # Time
+//
+// The state has its own clock, [View.ClusterMillis], which moves only with entries and never back. A node whose deadline
+// has come stays, for readers and writers alike, until an [ExpireDue] in the log removes it: the clock proposes, the
+// log disposes.
+//
 // # Refusals
 //
 // An operation that breaks a rule is refused: its Result carries a [*Refusal] and the state is as if it had never

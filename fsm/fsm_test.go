@@ -211,6 +211,7 @@ func audit(t testing.TB, v View) {
 	if v.Len() != values || v.Nodes() != nodes {
 		t.Errorf("it says %d values in %d nodes and has %d in %d", v.Len(), v.Nodes(), values, nodes)
 	}
+	auditDeadlines(t, v)
 	scanned := 0
 	v.Scan(0, nodes+1, func(n *Node) {
 		if n == nil {
@@ -223,6 +224,28 @@ func audit(t testing.TB, v View) {
 	}
 	if v.s.cells.tags != nil {
 		auditIndex(t, &v.s.cells, nodes)
+	}
+}
+
+// auditDeadlines checks that ExpireDue will look at whatever has a deadline, when it comes, and at nothing else.
+func auditDeadlines(t testing.TB, v View) {
+	t.Helper()
+	first, count := int64(0), 0
+	v.Ascend(func(n *Node) bool {
+		at := n.due()
+		if at == 0 {
+			return true
+		}
+		if _, ok := v.s.deadlines.Get(due{at, n.Key}); !ok {
+			t.Errorf("%q is due at %d, and nobody knows", n.Key, at)
+		}
+		if count++; count == 1 || at < first {
+			first = at
+		}
+		return true
+	})
+	if got, ok := v.NextDeadline(); got != first || ok != (count > 0) || v.s.deadlines.Len() != count {
+		t.Errorf("the next deadline is %d, want %d; there are %d of them, want %d", got, first, v.s.deadlines.Len(), count)
 	}
 }
 

@@ -1,10 +1,9 @@
 package fsm
 
 import (
-	"fmt"
+	"cmp"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -13,6 +12,8 @@ import (
 type model struct {
 	nodes     map[string]thing // the root is ""
 	index     uint64
+	now       int64 // the cluster clock
+	tokens    uint64
 	maxValue  int
 	autoMkdir bool
 }
@@ -21,7 +22,12 @@ type thing struct {
 	kind             Kind
 	value            string
 	created, updated uint64
+	deadline         int64
+	owner            Owner
+	lock             *queue // never changed, but replaced
 }
+
+func (t thing) temporary() bool { return t.owner != Owner{} }
 
 func newModel() *model { return &model{nodes: map[string]thing{"": {kind: Directory}}} }
 
@@ -49,6 +55,9 @@ func (m *model) below(dir string) (all []string) {
 			all = append(all, key)
 		}
 	}
+	slices.SortFunc(all, func(a, b string) int { // as the tree has them: parents before children, and then by name
+		return cmp.Or(depthOf(a)-depthOf(b), strings.Compare(a, b))
+	})
 	return all
 }
 
@@ -77,27 +86,45 @@ func (m *model) parentOf(key string, mkdir bool) (missing []string, no *Refusal)
 	return missing, nil
 }
 
-func (m *model) put(key string, kind Kind, value string, mkdir bool) *Refusal {
+// put stores a value with a deadline as store takes it.
+func (m *model) put(key, value string, until int64) *Refusal {
 	if len(value) > m.maxValue {
 		return ErrTooLong
 	}
-	missing, no := m.parentOf(key, mkdir)
+	missing, no := m.parentOf(key, m.autoMkdir)
 	if no != nil {
 		return no
 	}
 	t, ok := m.nodes[key]
-	if ok && t.kind != kind {
+	if ok && t.kind != Value {
 		return ErrWrongType
 	}
+	if t.temporary() {
+		return &Refusal{Code: TempNode, Path: key}
+	}
+	switch until {
+	case passed:
+		if ok {
+			m.remove(key)
+		}
+		return nil
+	case kept:
+		until = t.deadline
+	}
+	m.place(key, missing, thing{kind: Value, value: value, deadline: until})
+	return nil
+}
+
+// place puts a thing at a key, in place of the one that may be there, and directories at those that are missing above it.
+func (m *model) place(key string, missing []string, t thing) {
 	for _, dir := range missing {
 		m.nodes[dir] = thing{kind: Directory, created: m.index}
 	}
-	if !ok {
-		t.created = m.index
+	if t.created = m.index; m.nodes[key].kind != None {
+		t.created = m.nodes[key].created
 	}
-	m.nodes[key] = thing{kind: kind, value: value, created: t.created}
+	m.nodes[key] = t
 	m.stamp(key)
-	return nil
 }
 
 func (m *model) remove(key string) {
@@ -112,6 +139,14 @@ func (m *model) value(key string) (value string, ok bool, no *Refusal) {
 		return "", false, ErrWrongType
 	}
 	return t.value, ok, nil
+}
+
+// plain returns the value at a key, which a directory and an owner refuse.
+func (m *model) plain(key string) (value string, ok bool, no *Refusal) {
+	if value, ok, no = m.value(key); no == nil && m.nodes[key].temporary() {
+		no = &Refusal{Code: TempNode, Path: key}
+	}
+	return value, ok, no
 }
 
 func holds(c Condition, value string, ok bool, match string) bool {
@@ -134,7 +169,7 @@ func holds(c Condition, value string, ok bool, match string) bool {
 
 // apply carries out an operation and goes back to the state before it when it is refused.
 func (m *model) apply(op Op) Result {
-	before := maps.Clone(m.nodes)
+	before, tokens := maps.Clone(m.nodes), m.tokens
 	for _, key := range keysOf(op) {
 		if _, no := parsePath(key); no != nil {
 			return refused(no)
@@ -142,7 +177,7 @@ func (m *model) apply(op Op) Result {
 	}
 	r := m.fold(op)
 	if r.Err != nil {
-		m.nodes = before
+		m.nodes, m.tokens = before, tokens
 	}
 	return r
 }
@@ -181,7 +216,7 @@ func keysOf(op Op) [][]byte {
 	case *CompareAndSet:
 		return [][]byte{o.Key}
 	}
-	return nil
+	return timedKeyOf(op)
 }
 
 func (m *model) fold(op Op) Result {
@@ -197,6 +232,9 @@ func (m *model) fold(op Op) Result {
 		return m.setRange(o)
 	case *GetDel:
 		old, ok, no := m.value(string(o.Key))
+		if no == nil && ok {
+			no = m.removable(string(o.Key), o.Owner)
+		}
 		if no != nil {
 			return refused(no)
 		}
@@ -207,7 +245,7 @@ func (m *model) fold(op Op) Result {
 	case *Increment:
 		return m.increment(o)
 	case *Remove:
-		return m.removeAll(o.Keys)
+		return m.removeAll(o.Keys, o.Owner)
 	case *RemoveIf:
 		return m.removeIf(o)
 	case *Rename:
@@ -221,15 +259,9 @@ func (m *model) fold(op Op) Result {
 		}
 		return r
 	case *MakeDir:
-		if m.nodes[string(o.Key)].kind == Directory {
-			return nothing
-		}
-		if m.nodes[string(o.Key)].kind == Value {
-			return refused(ErrWrongType)
-		}
-		return doneUnless(m.put(string(o.Key), Directory, "", m.autoMkdir || o.Parents))
+		return m.makeDir(o)
 	case *RemoveDir:
-		return m.removeDir(string(o.Key), o.Recursive)
+		return m.removeDir(string(o.Key), o.Recursive, o.Owner)
 	case *CompareAndSet:
 		return m.cas(string(o.Key), string(o.Expected), string(o.New))
 	case *Batch:
@@ -242,7 +274,7 @@ func (m *model) fold(op Op) Result {
 		}
 		return Result{Found: true, List: m.each(o.Ops)}
 	}
-	panic(fmt.Sprintf("the model does not know %T", op))
+	return m.foldTimed(op)
 }
 
 func (m *model) each(ops []Op) []Result {
@@ -253,105 +285,7 @@ func (m *model) each(ops []Op) []Result {
 	return all
 }
 
-func (m *model) length(key, value string, no *Refusal) Result {
-	if no == nil {
-		no = m.put(key, Value, value, m.autoMkdir)
-	}
-	if no != nil {
-		return refused(no)
-	}
-	return Result{Int: int64(len(value))}
-}
-
-func (m *model) set(o *Set) Result {
-	if o.If >= IfDigestEqual && CheckDigest(o.Match) != nil {
-		return refused(ErrBadDigest)
-	}
-	var r Result
-	old, ok, no := m.value(string(o.Key))
-	if o.If != Always || o.Get {
-		if no != nil {
-			return refused(no)
-		}
-		if o.Get && ok {
-			r.Value, r.Found = old, true
-		}
-		if !holds(o.If, old, ok, string(o.Match)) {
-			return r
-		}
-	}
-	if no := m.put(string(o.Key), Value, string(o.Value), m.autoMkdir); no != nil {
-		return refused(no)
-	}
-	r.Int = 1
-	return r
-}
-
-func (m *model) setMany(o *SetMany) Result {
-	all := true
-	for i := 0; o.If != Always && i < len(o.Pairs); i += 2 {
-		old, ok, no := m.value(string(o.Pairs[i]))
-		if no != nil {
-			return refused(no)
-		}
-		all = all && holds(o.If, old, ok, "")
-	}
-	if !all {
-		return nothing
-	}
-	for i := 0; i < len(o.Pairs); i += 2 {
-		if no := m.put(string(o.Pairs[i]), Value, string(o.Pairs[i+1]), m.autoMkdir); no != nil {
-			return refused(no)
-		}
-	}
-	return done
-}
-
-func (m *model) setRange(o *SetRange) Result {
-	if o.Offset < 0 {
-		return refused(ErrBadOffset)
-	}
-	old, _, no := m.value(string(o.Key))
-	if no != nil {
-		return refused(no)
-	}
-	if len(o.Value) == 0 {
-		return Result{Int: int64(len(old))}
-	}
-	if o.Offset > int64(m.maxValue) {
-		return refused(ErrTooLong)
-	}
-	value := []byte(old)
-	for len(value) < int(o.Offset)+len(o.Value) {
-		value = append(value, 0)
-	}
-	copy(value[o.Offset:], o.Value)
-	return m.length(string(o.Key), string(value), nil)
-}
-
-func (m *model) increment(o *Increment) Result {
-	old, ok, no := m.value(string(o.Key))
-	if no != nil {
-		return refused(no)
-	}
-	var n int64
-	if ok {
-		var err error
-		if n, err = strconv.ParseInt(old, 10, 64); err != nil || strconv.FormatInt(n, 10) != old {
-			return refused(ErrNotInteger)
-		}
-	}
-	sum := n + o.By
-	if o.By > 0 && sum < n || o.By < 0 && sum > n {
-		return refused(ErrOverflow)
-	}
-	if no := m.put(string(o.Key), Value, strconv.FormatInt(sum, 10), m.autoMkdir); no != nil {
-		return refused(no)
-	}
-	return Result{Int: sum}
-}
-
-func (m *model) removeAll(keys [][]byte) Result {
+func (m *model) removeAll(keys [][]byte, owner Owner) Result {
 	var r Result
 	for _, key := range keys {
 		if _, no := parsePath(key); no != nil {
@@ -359,6 +293,12 @@ func (m *model) removeAll(keys [][]byte) Result {
 		}
 		if _, ok := m.nodes[string(key)]; !ok {
 			continue
+		}
+		if m.nodes[string(key)].kind == Lock {
+			return refused(ErrWrongType)
+		}
+		if no := m.removable(string(key), owner); no != nil {
+			return refused(no)
 		}
 		if m.children(string(key)) > 0 {
 			return refused(&Refusal{Code: NotEmpty, Path: string(key)})
@@ -374,11 +314,16 @@ func (m *model) removeIf(o *RemoveIf) Result {
 		return refused(ErrBadDigest)
 	}
 	if o.If == Always {
-		return m.removeAll([][]byte{o.Key})
+		return m.removeAll([][]byte{o.Key}, o.Owner)
 	}
 	old, ok, no := m.value(string(o.Key))
 	if no != nil {
 		return refused(no)
+	}
+	if ok {
+		if no := m.removable(string(o.Key), o.Owner); no != nil {
+			return refused(no)
+		}
 	}
 	if !ok || !holds(o.If, old, ok, string(o.Match)) {
 		return nothing
@@ -393,6 +338,10 @@ func (m *model) rename(from, to string, nx bool) Result {
 	switch {
 	case !ok:
 		return refused(ErrNoSuchKey)
+	case source.kind == Lock:
+		return refused(ErrWrongType)
+	case source.temporary():
+		return refused(&Refusal{Code: TempNode, Path: from})
 	case nx && taken:
 		return nothing
 	case from == to:
@@ -401,8 +350,17 @@ func (m *model) rename(from, to string, nx bool) Result {
 		return refused(&Refusal{Code: IntoItself, Path: from})
 	case source.kind == Directory && taken:
 		return refused(&Refusal{Code: Exists, Path: to})
+	}
+	for _, key := range m.below(from) {
+		if t := m.nodes[key]; t.temporary() || t.kind == Lock {
+			return refused(&Refusal{Code: TempNode, Path: key})
+		}
+	}
+	switch {
 	case taken && target.kind != Value:
 		return refused(ErrWrongType)
+	case target.temporary():
+		return refused(&Refusal{Code: TempNode, Path: to})
 	}
 	missing, no := m.parentOf(to, m.autoMkdir)
 	if no != nil {
@@ -414,7 +372,7 @@ func (m *model) rename(from, to string, nx bool) Result {
 	for _, key := range append(m.below(from), from) {
 		t := m.nodes[key]
 		m.remove(key)
-		m.nodes[to+key[len(from):]] = thing{kind: t.kind, value: t.value, created: m.index}
+		m.nodes[to+key[len(from):]] = thing{kind: t.kind, value: t.value, created: m.index, deadline: t.deadline}
 	}
 	for _, key := range append(m.below(to), to) {
 		m.stamp(key)
@@ -430,24 +388,37 @@ func (m *model) copy(from, to string, replace bool) Result {
 	if _, taken := m.nodes[to]; !ok || from == to || taken && !replace {
 		return nothing
 	}
-	return doneUnless(m.put(to, Value, value, m.autoMkdir))
+	return doneUnless(m.put(to, value, m.nodes[from].deadline))
 }
 
-func (m *model) removeDir(key string, recursive bool) Result {
+func (m *model) removeDir(key string, recursive bool, owner Owner) Result {
 	t, ok := m.nodes[key]
 	switch {
 	case !ok:
 		return nothing
 	case t.kind != Directory:
 		return refused(ErrWrongType)
-	case !recursive && m.children(key) > 0:
+	}
+	if no := m.removable(key, owner); no != nil {
+		return refused(no)
+	}
+	if !recursive && m.children(key) > 0 {
 		return refused(&Refusal{Code: NotEmpty, Path: key})
 	}
+	for _, k := range m.below(key) {
+		if no := m.removable(k, owner); no != nil {
+			return refused(no)
+		}
+	}
+	return Result{Int: m.removeTree(key)}
+}
+
+func (m *model) removeTree(key string) int64 {
 	all := append(m.below(key), key)
 	for _, k := range all {
 		m.remove(k)
 	}
-	return Result{Int: int64(len(all))}
+	return int64(len(all))
 }
 
 func (m *model) cas(key, expected, new string) Result {
@@ -458,6 +429,12 @@ func (m *model) cas(key, expected, new string) Result {
 		return refused(no)
 	}
 	t, ok := m.nodes[key]
+	if t.kind == Lock {
+		return refused(ErrWrongType)
+	}
+	if t.deadline > 0 {
+		return refused(&Refusal{Code: TempNode, Path: key})
+	}
 	if expected == "" && ok || expected != "" && (!ok || t.kind != Value || t.value != expected) {
 		return nothing
 	}
@@ -465,5 +442,5 @@ func (m *model) cas(key, expected, new string) Result {
 		m.remove(key)
 		return done
 	}
-	return doneUnless(m.put(key, Value, new, m.autoMkdir))
+	return doneUnless(m.put(key, new, permanent))
 }

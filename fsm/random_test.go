@@ -40,11 +40,14 @@ func plainOps(rng *rand.Rand, n int) []Op {
 func plainOp(rng *rand.Rand) Op {
 	key, value := randomKey(rng), randomValue(rng)
 	yes := rng.IntN(2) == 0
+	if rng.IntN(5) < 2 {
+		return timedOp(rng, key, value)
+	}
 	switch rng.IntN(20) {
 	case 0, 1:
-		return &Set{Key: key, Value: value}
+		return &Set{Key: key, Value: value, TTL: randomTTL(rng)}
 	case 2:
-		return &Set{Key: key, Value: value, If: Condition(rng.IntN(5)), Match: randomValue(rng), Get: yes, TTL: TTL{Keep: yes}}
+		return &Set{Key: key, Value: value, If: Condition(rng.IntN(5)), Match: randomValue(rng), Get: yes, TTL: randomTTL(rng)}
 	case 3:
 		return &Set{Key: key, Value: value, If: IfDigestEqual + Condition(rng.IntN(2)), Match: []byte(ValueDigest(string(randomValue(rng))))}
 	case 4:
@@ -52,23 +55,23 @@ func plainOp(rng *rand.Rand) Op {
 	case 5:
 		return &SetRange{key, int64(rng.IntN(8)) - 1, value}
 	case 6:
-		return &GetDel{Key: key}
+		return &GetDel{Key: key, Owner: randomOwner(rng)}
 	case 7:
 		return &Increment{key, int64(rng.IntN(21)) - 10}
 	case 8:
-		many := &SetMany{If: Condition(rng.IntN(3))}
+		many := &SetMany{If: Condition(rng.IntN(3)), TTL: randomTTL(rng)}
 		for range rng.IntN(4) {
 			many.Pairs = append(many.Pairs, randomKey(rng), randomValue(rng))
 		}
 		return many
 	case 9, 10:
-		rm := &Remove{}
+		rm := &Remove{Owner: randomOwner(rng)}
 		for range rng.IntN(4) {
 			rm.Keys = append(rm.Keys, randomKey(rng))
 		}
 		return rm
 	case 11:
-		return &RemoveIf{Key: key, If: []Condition{Always, IfEqual, IfNotEqual}[rng.IntN(3)], Match: value}
+		return &RemoveIf{Key: key, If: []Condition{Always, IfEqual, IfNotEqual}[rng.IntN(3)], Match: value, Owner: randomOwner(rng)}
 	case 12:
 		return &Rename{key, randomKey(rng), yes}
 	case 13:
@@ -76,7 +79,7 @@ func plainOp(rng *rand.Rand) Op {
 	case 14, 15, 16:
 		return &MakeDir{Key: key, Parents: yes}
 	case 17:
-		return &RemoveDir{Key: key, Recursive: yes && rng.IntN(3) == 0}
+		return &RemoveDir{Key: key, Recursive: yes && rng.IntN(3) == 0, Owner: randomOwner(rng)}
 	case 18:
 		return &CompareAndSet{key, value, randomValue(rng)}
 	}
@@ -84,6 +87,53 @@ func plainOp(rng *rand.Rand) Op {
 		return &Flush{}
 	}
 	return &CompareAndSet{key, nil, value}
+}
+
+// timedOp makes an operation on deadlines, owners or locks.
+func timedOp(rng *rand.Rand, key, value []byte) Op {
+	owner, millis := randomOwner(rng), int64(rng.IntN(60))-3
+	ticket := Ticket{Process: 1 + uint64(rng.IntN(3)), Number: uint64(rng.IntN(3))}
+	which := rng.IntN(18)
+	if which > 8 && rng.IntN(4) > 0 { // so that several meet at a lock
+		key = [][]byte{[]byte("l"), []byte("l"), []byte("a.l")}[rng.IntN(3)]
+	}
+	switch which {
+	case 0, 1:
+		return &Expire{key, millis, TTLCondition(rng.IntN(int(maxTTLCondition) + 1))}
+	case 2:
+		return &Persist{key}
+	case 3:
+		return &GetExpire{key, randomTTL(rng), rng.IntN(3) == 0}
+	case 4, 5:
+		return &PutTemp{key, value, millis, owner}
+	case 6:
+		return &UpdateTTL{key, millis, owner}
+	case 7:
+		return &RemoveOwned{key, owner}
+	case 8:
+		return &MakeDir{Key: key, Parents: rng.IntN(2) == 0, Millis: millis, Owner: owner}
+	case 9, 10, 11, 12:
+		return &AcquireLock{key, owner, millis, int64(rng.IntN(60)) - 20, ticket}
+	case 13:
+		return &ReleaseLock{key, owner}
+	case 14:
+		return &RenewLock{key, owner, millis}
+	case 15, 16:
+		if rng.IntN(5) == 0 {
+			return &RetainProcesses{[]uint64{1, 2}}
+		}
+		return &LeaveLock{key, owner, ticket}
+	}
+	return &ExpireDue{int64(rng.IntN(8))}
+}
+
+// randomTTL is none half of the time.
+func randomTTL(rng *rand.Rand) TTL {
+	return []TTL{{}, {}, {}, {Keep: true}, {Millis: 1 + int64(rng.IntN(50))}, {Millis: -1 - int64(rng.IntN(3))}}[rng.IntN(6)]
+}
+
+func randomOwner(rng *rand.Rand) Owner {
+	return []Owner{alice, alice, bob, bob, carol, {}}[rng.IntN(6)]
 }
 
 func randomKey(rng *rand.Rand) []byte {
@@ -106,19 +156,28 @@ func randomValue(rng *rand.Rand) []byte {
 
 // Whatever the operations, the machine does what the model does: the same answers and the same state.
 func TestTheMachineDoesWhatTheModelDoes(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(120) {
 		rng := rand.New(rand.NewPCG(seed, 1))
-		l, m := newLab(t), newModel()
+		l, m := newLab(t).must(&LeaderStart{Term: 1}), newModel()
+		m.index = 1
+		copied := newMirror()
 		l.header.AutoMkdir = seed%3 == 0
 		l.header.MaxValue = 24
 		m.autoMkdir, m.maxValue = l.header.AutoMkdir, 24
 		for range 60 {
 			ops := randomOps(rng, 1+rng.IntN(6))
 			m.index++
+			l.header.ClusterMillis += int64(rng.IntN(20))
+			m.now = l.header.ClusterMillis
 			if m.index%7 == 0 { // nothing that a frozen view shares may be changed in place afterwards
 				l.Freeze()
 			}
+			if rng.IntN(20) == 0 {
+				l.Machine = restored(t, l.Machine)
+			}
 			got := l.all(ops...)
+			copied.follow(t, l.Events())
+			copied.compare(t, l.View())
 			for i, op := range ops {
 				if want := m.apply(op); outcome(got[i]) != outcome(want) {
 					t.Fatalf("seed %d, entry %d, %s: got %s, want %s", seed, m.index, op, outcome(got[i]), outcome(want))
@@ -133,7 +192,16 @@ func TestTheMachineDoesWhatTheModelDoes(t *testing.T) {
 	}
 }
 
+// thingOf is what a node is in the model.
+func thingOf(n *Node) thing {
+	deadline, _ := n.Deadline()
+	return thing{n.Kind, n.Value, n.Created.Index, n.Updated.Index, deadline, n.Owner(), queueOf(n)}
+}
+
 func compare(t *testing.T, v View, m *model) {
+	if v.s.tokens != m.tokens {
+		t.Errorf("%d tokens, want %d", v.s.tokens, m.tokens)
+	}
 	if v.Nodes() != len(m.nodes)-1 {
 		t.Errorf("%d nodes, want %d", v.Nodes(), len(m.nodes)-1)
 	}
@@ -143,7 +211,11 @@ func compare(t *testing.T, v View, m *model) {
 			t.Errorf("no %q", key)
 			continue
 		}
-		if got := (thing{n.Kind, n.Value, n.Created.Index, n.Updated.Index}); got != want {
+		got := thingOf(n)
+		if got.lock.String() != want.lock.String() {
+			t.Errorf("%q is %s, want %s", key, got.lock, want.lock)
+		}
+		if got.lock, want.lock = nil, nil; got != want {
 			t.Errorf("%q is %v, want %v", key, got, want)
 		}
 	}
