@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -18,7 +19,8 @@ const (
 	spareStep  = 1 << 20 // bytes of zeros between syncs, so that those of the log need not wait for long
 )
 
-// segments is the file system that raft-wal sees: our permissions, our sync mode, and new segments made ahead of time.
+// segments is the file system that raft-wal sees: our permissions, our sync mode, new segments made ahead of time, and old
+// ones removed a piece at a time.
 //
 // raft-wal reserves the blocks of a new segment, which leaves them marked as unwritten. A sync of such blocks also writes
 // the file system's journal and takes twice as long as one of blocks that have been written before. So while one segment
@@ -28,9 +30,10 @@ const (
 // One goroutine fills spares, from openSegments to close. It alone writes the spare; Create takes it when it is ready.
 type segments struct {
 	*fs.FS
-	spare  string // its path
-	mode   SyncMode
-	logger *slog.Logger
+	spare    string // its path
+	mode     SyncMode
+	discards *discards
+	logger   *slog.Logger
 
 	asked atomic.Bool   // a spare is ready or on its way
 	want  chan int64    // the size of the spare to make, in bytes
@@ -40,14 +43,23 @@ type segments struct {
 	wg      sync.WaitGroup
 }
 
-// openSegments prepares the directory of a raft-wal log. A spare that is there may not be whole, so it goes.
-func openSegments(dir string, mode SyncMode, logger *slog.Logger) (*segments, error) {
+// openSegments prepares the directory of a raft-wal log. What an earlier process left half removed goes, and the spare
+// too, which may not be whole.
+func openSegments(dir string, mode SyncMode, d *discards, logger *slog.Logger) (*segments, error) {
 	s := &segments{
-		FS: fs.New(), spare: filepath.Join(dir, spareFile), mode: mode, logger: logger,
+		FS: fs.New(), spare: filepath.Join(dir, spareFile), mode: mode, discards: d, logger: logger,
 		want: make(chan int64, 1), ready: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
-	if err := os.Remove(s.spare); err != nil && !errors.Is(err, os.ErrNotExist) {
+	names, err := s.ListDir(dir)
+	if err != nil {
 		return nil, err
+	}
+	for _, name := range names {
+		if name == spareFile || strings.HasSuffix(name, goneSuffix) {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				return nil, err
+			}
+		}
 	}
 	s.wg.Go(s.fillSpares)
 	return s, nil
@@ -93,6 +105,15 @@ func (s *segments) takeSpare(path string) (*os.File, error) {
 		return nil, err
 	}
 	return os.OpenFile(path, os.O_RDWR, 0)
+}
+
+// Delete implements types.VFS. The segment loses its name for good, and its blocks later.
+func (s *segments) Delete(dir, name string) error {
+	path := filepath.Join(dir, name)
+	if err := os.Rename(path, path+goneSuffix); err != nil {
+		return err
+	}
+	return errors.Join(syncDir(dir), s.discards.add(path+goneSuffix))
 }
 
 // OpenWriter implements types.VFS.

@@ -10,7 +10,10 @@ import (
 
 func openTestSegments(t *testing.T, dir string) *segments {
 	t.Helper()
-	s, err := openSegments(dir, SyncAlways, slog.New(slog.DiscardHandler))
+	logger := slog.New(slog.DiscardHandler)
+	d := newDiscards(logger)
+	t.Cleanup(func() { d.close() })
+	s, err := openSegments(dir, SyncAlways, d, logger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,5 +119,23 @@ func TestALogThatIsNotSyncedNeedsNoSpare(t *testing.T) {
 	s.write(t, dir, "one", 10, spareAfter)
 	if s.asked.Load() {
 		t.Error("a spare was asked for")
+	}
+}
+
+func TestADeletedSegmentIsGoneAtOnceAndItsBlocksSoon(t *testing.T) {
+	dir := t.TempDir()
+	s := openTestSegments(t, dir)
+	defer s.close()
+	s.write(t, dir, "one", 10, 0)
+	if err := s.Delete(dir, "one"); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "one")
+	if !gone(path) {
+		t.Error("it still has its name")
+	}
+	eventually(t, "end of the file", func() bool { return gone(path + goneSuffix) })
+	if err := s.Delete(dir, "one"); !os.IsNotExist(err) {
+		t.Errorf("deleting it twice: %v", err)
 	}
 }

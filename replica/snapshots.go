@@ -35,16 +35,18 @@ type raftLog struct {
 // and then meets a log that has been cut for the newest (hashicorp/raft issue 85): better to stop.
 type snapshotStore struct {
 	*raft.FileSnapshotStore
-	dir string
+	dir      string
+	discards *discards
 }
 
 // openSnapshots opens the store, clears what crashes left unfinished, and verifies the newest snapshot.
-func openSnapshots(dir string, logger raftLog) (*snapshotStore, error) {
-	store, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, logger.hclog)
+func openSnapshots(dir string, d *discards, logger raftLog) (*snapshotStore, error) {
+	// One more than is kept: Raft would unlink the one too many in one go, see discards.
+	store, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept+1, logger.hclog)
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshotStore{FileSnapshotStore: store, dir: filepath.Join(dir, snapshotDir)}
+	s := &snapshotStore{FileSnapshotStore: store, dir: filepath.Join(dir, snapshotDir), discards: d}
 	if err := os.Chmod(s.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -121,7 +123,7 @@ func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64,
 	if err != nil {
 		return nil, errors.Join(err, sink.Cancel())
 	}
-	paced := &pacedSink{SnapshotSink: sink, file: file}
+	paced := &pacedSink{SnapshotSink: sink, store: s, file: file}
 	seal := sealOf(&raft.SnapshotMeta{Index: index, Term: term, Configuration: c, ConfigurationIndex: cIndex})
 	if _, err := paced.Write(seal); err != nil {
 		return nil, errors.Join(err, paced.Cancel())
@@ -133,6 +135,7 @@ func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64,
 // fsyncs would wait behind all of it.
 type pacedSink struct {
 	raft.SnapshotSink
+	store    *snapshotStore
 	file     *os.File
 	unsynced int
 }
@@ -151,7 +154,12 @@ func (s *pacedSink) Write(b []byte) (int, error) {
 }
 
 // Close implements io.Closer.
-func (s *pacedSink) Close() error { return errors.Join(s.SnapshotSink.Close(), s.file.Close()) }
+func (s *pacedSink) Close() error {
+	if err := errors.Join(s.SnapshotSink.Close(), s.file.Close()); err != nil {
+		return err
+	}
+	return s.store.discardOld()
+}
 
 // Cancel implements raft.SnapshotSink.
 func (s *pacedSink) Cancel() error { return errors.Join(s.SnapshotSink.Cancel(), s.file.Close()) }
@@ -184,6 +192,25 @@ func (s *snapshotStore) newest() (raft.SnapshotMeta, error) {
 		return raft.SnapshotMeta{}, err
 	}
 	return *metas[0], nil
+}
+
+// discardOld lets go of the snapshots that are not kept any more. Their names become those of unfinished ones, which
+// Raft does not see and the next start clears away.
+func (s *snapshotStore) discardOld() error {
+	metas, err := s.FileSnapshotStore.List()
+	if err != nil {
+		return err
+	}
+	for _, old := range metas[min(snapshotsKept, len(metas)):] {
+		path := filepath.Join(s.dir, old.ID)
+		if err := os.Rename(path, path+unfinishedInDir); err != nil {
+			return err
+		}
+		if err := s.discards.add(path + unfinishedInDir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // frozenState is one immutable state on its way to disk.

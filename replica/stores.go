@@ -38,6 +38,8 @@ type stores struct {
 	snaps  *snapshotStore
 	mark   *mark
 
+	discards *discards
+
 	closers []func() error
 }
 
@@ -62,7 +64,9 @@ func openStores(dir string, cfg Config, watch *watchdog, logger raftLog) (s *sto
 	if err := os.MkdirAll(filepath.Join(dir, walDir), 0o700); err != nil {
 		return s, err
 	}
-	if s.snaps, err = openSnapshots(dir, logger); err != nil {
+	s.discards = newDiscards(logger.slog)
+	s.closers = append(s.closers, s.discards.close)
+	if s.snaps, err = openSnapshots(dir, s.discards, logger); err != nil {
 		return s, err
 	}
 	stable, err := openBolt(filepath.Join(dir, stableFile), false)
@@ -72,7 +76,7 @@ func openStores(dir string, cfg Config, watch *watchdog, logger raftLog) (s *sto
 	s.closers = append(s.closers, stable.Close)
 	s.stable = &checkedStable{StableStore: stable, watch: watch}
 
-	log, closeLog, err := openLog(dir, cfg, logger)
+	log, closeLog, err := openLog(dir, cfg, s.discards, logger)
 	if err != nil {
 		return s, err
 	}
@@ -112,7 +116,7 @@ func openBolt(path string, noSync bool) (*raftboltdb.BoltStore, error) {
 	return store, nil
 }
 
-func openLog(dir string, cfg Config, logger raftLog) (raft.LogStore, func() error, error) {
+func openLog(dir string, cfg Config, d *discards, logger raftLog) (raft.LogStore, func() error, error) {
 	if cfg.LogStore == StoreBolt {
 		store, err := openBolt(filepath.Join(dir, boltLogFile), cfg.Sync == SyncOS)
 		if err != nil {
@@ -124,7 +128,7 @@ func openLog(dir string, cfg Config, logger raftLog) (raft.LogStore, func() erro
 	if err := checkTail(dir, logger.slog); err != nil {
 		return nil, nil, err
 	}
-	files, err := openSegments(dir, cfg.Sync, logger.slog)
+	files, err := openSegments(dir, cfg.Sync, d, logger.slog)
 	if err != nil {
 		return nil, nil, err
 	}
