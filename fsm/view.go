@@ -26,6 +26,9 @@ func (v View) Len() int { return v.s.values }
 // Nodes returns the number of nodes of every kind, without the root.
 func (v View) Nodes() int { return v.s.tree.Len() }
 
+// Deadlines returns the number of nodes that ExpireDue will have to do with one day: those with a deadline, and locks.
+func (v View) Deadlines() int { return v.s.deadlines.Len() }
+
 // Lookup returns the node of a key; the empty key is the root. It allocates nothing and costs
 // O(1), in a frozen View O(log n).
 func (v View) Lookup(key []byte) (*Node, bool) {
