@@ -220,7 +220,7 @@ func (l *Lock) renew(ctx context.Context, op string, h *hold, lease time.Duratio
 		}
 		left := h.left()
 		l.mu.Unlock()
-		if left == 0 {
+		if left < time.Millisecond { // No time for another attempt.
 			return l.lose(op, h, errLate)
 		}
 		a.send(l.c.rdb, "DTKV.RENEW", l.key, milliseconds(lease), "OWNER", h.s.owner)
@@ -246,7 +246,7 @@ func (l *Lock) renew(ctx context.Context, op string, h *hold, lease time.Duratio
 			l.mu.Unlock()
 			return ans.err
 		}
-		pause.most = min(500*time.Millisecond, left/4)
+		pause.most = min(500*time.Millisecond, max(time.Millisecond, left/4))
 		pause.sleep(ctx)
 	}
 }
