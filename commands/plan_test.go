@@ -72,8 +72,14 @@ func TestHotPlansAllocateLittle(t *testing.T) {
 		line string
 		most float64
 	}{
-		{"SET key:000000001234 value", 1}, {"GET key:000000001234", 1}, {"MGET a b c", 1}, {"INCR n", 1}, {"PING", 0},
-		{"SET key:000000001234 value PX 100", 1}, {"PTTL key:000000001234", 1}, {"DTKV.LOCK l 1000", 1},
+		{"SET key:000000001234 value", 1},
+		{"GET key:000000001234", 1},
+		{"MGET a b c", 1},
+		{"INCR n", 1},
+		{"PING", 0},
+		{"SET key:000000001234 value PX 100", 1},
+		{"PTTL key:000000001234", 1},
+		{"DTKV.LOCK l 1000", 1},
 	} {
 		argv := argvOf(test.line)
 		var p Planner
