@@ -1,6 +1,6 @@
 # One word per task. People, CI and .ci/run call the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help build check test race fuzz bench compare docs deps
+.PHONY: help build check test race fuzz bench compare locks docs deps
 
 T ?= 30s
 
@@ -29,6 +29,9 @@ bench: ## run the Go benchmarks
 
 compare: ## measure against redis-server on this machine
 	go run ./bench/compare
+
+locks: ## measure locks against etcd on this machine
+	go run ./bench/locks
 
 docs: ## print docs/commands.md from the command table
 	go test -count=1 ./commands -run WriteDocs -update

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,7 +25,7 @@ const (
 	pollEvery = 2 * time.Millisecond
 )
 
-// Server is a running redis-server or dtkv on loopback.
+// Server is a running redis-server, dtkv or etcd on loopback.
 //
 // One goroutine per server waits for its process to end and then closes done.
 type Server struct {
@@ -34,7 +35,8 @@ type Server struct {
 	Took time.Duration // from the start of the process to the first read answered
 
 	cmd  *exec.Cmd
-	log  string // file that holds what it printed
+	ask  func(context.Context) error // whether it serves
+	log  string                      // file that holds what it printed
 	done chan struct{}
 }
 
@@ -65,6 +67,60 @@ func StartDtkv(ctx context.Context, binary, dir string, more ...string) (*Server
 	return start(ctx, &Server{Name: "dtkv", Addr: loopback(port), Dir: dir}, binary, append(args, more...))
 }
 
+// StartEtcd starts an etcd alone, from a binary that [BuildEtcd] made. Its data lies in dir. [Server.Talk] and what rests
+// on it is not for etcd.
+func StartEtcd(ctx context.Context, binary, dir string) (*Server, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	peer, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Name: "etcd", Addr: loopback(port), Dir: dir}
+	client, peers := "http://"+s.Addr, "http://"+loopback(peer)
+	s.ask = func(ctx context.Context) error {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, client+"/health", nil)
+		if err != nil {
+			return err
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			return fmt.Errorf("etcd is not healthy: %s", answer.Status)
+		}
+		return nil
+	}
+	return start(ctx, s, binary, []string{
+		"--data-dir", dir, "--log-level", "error",
+		"--listen-client-urls", client, "--advertise-client-urls", client,
+		"--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers, "--initial-cluster", "default=" + peers,
+	})
+}
+
+// BuildEtcd builds etcd and its load generator, from their module in this checkout, into dir/bin. It takes minutes the
+// first time.
+func BuildEtcd(ctx context.Context, dir string) (etcd, locks string, err error) {
+	root, err := Root()
+	if err != nil {
+		return "", "", err
+	}
+	bin := filepath.Join(dir, "bin")
+	if err := os.MkdirAll(bin, 0o700); err != nil {
+		return "", "", err
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", bin+string(filepath.Separator), "./...")
+	cmd.Dir = filepath.Join(root, "bench", "etcd")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", "", fmt.Errorf("go build in bench/etcd: %w\n%s", err, out)
+	}
+	return filepath.Join(bin, "etcd"), filepath.Join(bin, "locks"), nil
+}
+
 // Build builds the dtkv of this checkout into dir and returns its path, dir/bin/dtkv.
 func Build(ctx context.Context, dir string) (string, error) {
 	root, err := Root()
@@ -92,6 +148,9 @@ func start(ctx context.Context, s *Server, program string, args []string) (*Serv
 	s.cmd = exec.Command(program, args...)
 	s.cmd.Stdout, s.cmd.Stderr = out, out
 	s.done = make(chan struct{})
+	if s.ask == nil {
+		s.ask = s.probe
+	}
 	began := time.Now()
 	if err := errors.Join(startChild(s.cmd), out.Close()); err != nil { // the child has its own copy of the file
 		return nil, fmt.Errorf("start %s: %w", program, err)
@@ -113,7 +172,7 @@ func (s *Server) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
 	for {
-		err := s.probe(ctx)
+		err := s.ask(ctx)
 		if err == nil {
 			return nil
 		}
