@@ -330,11 +330,12 @@ func FuzzApply(f *testing.F) {
 		if len(data) == 0 {
 			return
 		}
-		l, m := world(t), newModel()
+		l, m := timed(t), newModel()
 		buildModel(l.View(), m)
 		m.maxValue, m.autoMkdir = 50, data[0]%2 == 1
 		m.index = l.View().Index() + 1
-		e := &Entry{Header: Header{MaxValue: 50, AutoMkdir: m.autoMkdir}, Index: m.index, ops: data[1:], count: 0}
+		m.now += int64(data[0] / 2 * 20)
+		e := &Entry{Header: Header{Term: 1, ClusterMillis: m.now, MaxValue: 50, AutoMkdir: m.autoMkdir}, LogTerm: 1, Index: m.index, ops: data[1:], count: 0}
 		var ops []Op
 		for d := (decoder{data: e.ops}); d.at < len(d.data); e.count++ {
 			op := d.op(classEntry)
@@ -343,7 +344,7 @@ func FuzzApply(f *testing.F) {
 			}
 			ops = append(ops, op)
 		}
-		before := l.View().Digest()
+		before, copied := l.View().Digest(), mirrorOf(l.View())
 		got, err := l.Apply(e, nil)
 		if err != nil {
 			if !errors.Is(err, ErrCorrupt) || l.View().Digest() != before {
@@ -352,6 +353,8 @@ func FuzzApply(f *testing.F) {
 			return
 		}
 		audit(t, l.View())
+		copied.follow(t, l.Events())
+		copied.compare(t, l.View())
 		if hasFloats(ops) {
 			return // the model cannot add them
 		}

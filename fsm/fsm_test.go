@@ -297,6 +297,8 @@ func TestABadKeyIsRefusedByEveryOperation(t *testing.T) {
 		&MakeDir{Key: bad}, &RemoveDir{Key: bad}, &CompareAndSet{Key: bad}, // the key comes before both being empty
 		&Set{}, &Remove{Keys: [][]byte{{}}}, &MakeDir{}, &RemoveDir{}, &RemoveDir{Recursive: true}, cas("", "", "x"), // the root
 		rename("v", ""), rename("", "v"),
+		&Expire{Key: bad}, &Persist{bad}, &GetExpire{Key: bad}, &PutTemp{Key: bad, Owner: bob}, &UpdateTTL{Key: bad}, &RemoveOwned{Key: bad},
+		&AcquireLock{Key: bad, Owner: bob}, &ReleaseLock{Key: bad}, &RenewLock{Key: bad}, &LeaveLock{Key: bad},
 	} {
 		run(t, []step{{op.String(), op, badKey, "v", `"old"`}})
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/dtkv/dtkv/lock"
 )
 
 func snapshotOf(t testing.TB, v View) []byte {
@@ -36,7 +38,7 @@ func varied(t testing.TB) *lab {
 }
 
 func TestASnapshotRestoresTheWholeState(t *testing.T) {
-	for name, l := range map[string]*lab{"nothing": newLab(t), "a leader only": newLab(t).must(&LeaderStart{}), "all kinds": varied(t)} {
+	for name, l := range map[string]*lab{"nothing": newLab(t), "a leader only": newLab(t).must(&LeaderStart{}), "all kinds": varied(t), "deadlines and locks": timed(t)} {
 		t.Run(name, func(t *testing.T) {
 			data := snapshotOf(t, l.Freeze())
 			m, err := ReadSnapshot(iotest.HalfReader(bytes.NewReader(data)))
@@ -63,7 +65,7 @@ func TestASnapshotRestoresTheWholeState(t *testing.T) {
 			var keys int
 			info, err := InspectSnapshot(bytes.NewReader(data), func(n *Node) error {
 				got, ok := was.Lookup([]byte(n.Key))
-				if !ok || got.Value != n.Value || got.Kind != n.Kind || got.Children() != n.Children() || got.Created != n.Created || got.Updated != n.Updated {
+				if !ok || !sameNode(got, n) {
 					t.Errorf("inspect shows %v, want %v", n, got)
 				}
 				keys++
@@ -76,6 +78,13 @@ func TestASnapshotRestoresTheWholeState(t *testing.T) {
 			}
 		})
 	}
+}
+
+func sameNode(a, b *Node) bool {
+	first, second := thingOf(a), thingOf(b)
+	locks := first.lock.String() == second.lock.String()
+	first.lock, second.lock = nil, nil
+	return locks && first == second && a.Children() == b.Children() && a.Created == b.Created && a.Updated == b.Updated
 }
 
 func TestARestoredMachineGoesOnLikeTheOther(t *testing.T) {
@@ -94,7 +103,7 @@ func TestARestoredMachineGoesOnLikeTheOther(t *testing.T) {
 }
 
 func TestEveryFlippedBitOfASnapshotIsNoticed(t *testing.T) {
-	data := snapshotOf(t, world(t).View())
+	data := snapshotOf(t, timed(t).View())
 	for i := range data {
 		for bit := range 8 {
 			data[i] ^= 1 << bit
@@ -158,7 +167,7 @@ func TestANewerSnapshotIsRefusedAsNewerAndNotAsCorrupt(t *testing.T) {
 func forged(index uint64, values, nodes int, records ...*Node) []byte {
 	var s state
 	s.init(xxhash)
-	s.index, s.values = index, values
+	s.index, s.values, s.tokens = index, values, 9
 	header := appendSnapshotHeader(nil, View{&s})
 	binary.LittleEndian.PutUint64(header[64:], uint64(nodes))
 	binary.LittleEndian.PutUint32(header[12:], headerSum(header))
@@ -183,6 +192,13 @@ func TestAStateThatCannotBeIsRefused(t *testing.T) {
 	}
 	value := func(key string) *Node { return &Node{Key: key, Kind: Value, Created: at(1), Updated: at(5)} }
 	root := func(children int) *Node { return dir("", children) }
+	with := func(n *Node, r rest) *Node { n.rest = &r; return n }
+	locked := func(key string, token uint64) *Node {
+		q := new(lock.Queue)
+		q.Acquire(1, lock.Request{Owner: alice}, token)
+		q.Acquire(1, lock.Request{Owner: bob, Wait: 5}, token)
+		return &Node{Key: key, Kind: Lock, Created: at(1), Updated: at(5), rest: &rest{lock: q}}
+	}
 	tests := []struct {
 		name          string
 		values, nodes int
@@ -208,6 +224,22 @@ func TestAStateThatCannotBeIsRefused(t *testing.T) {
 		{"more values said than there are", 2, 2, []*Node{root(2), value("a"), dir("b", 0)}, false},
 		{"fewer nodes said than there are", 1, 1, []*Node{root(2), value("a"), dir("b", 0)}, false},
 		{"a kind that nobody has", 0, 1, []*Node{root(1), {Key: "a", Kind: 4, Created: at(1), Updated: at(5)}}, false},
+		{"a deadline", 1, 1, []*Node{root(1), with(value("a"), rest{deadline: 1})}, true},
+		{"a deadline and an owner", 1, 2, []*Node{root(2), with(value("a"), rest{deadline: 1, owner: bob}), with(dir("b", 0), rest{deadline: 1, owner: bob})}, true},
+		{"an owner without a deadline", 1, 1, []*Node{root(1), with(value("a"), rest{owner: bob})}, false},
+		{"a directory with a deadline and no owner", 0, 1, []*Node{root(1), with(dir("a", 0), rest{deadline: 1})}, false},
+		{"a root with a deadline", 0, 0, []*Node{with(root(0), rest{deadline: 1, owner: bob})}, false},
+		{"a value in a temporary directory", 1, 2, []*Node{root(1), with(dir("a", 1), rest{children: 1, deadline: 1, owner: bob}), value("a.v")}, true},
+		{"a temporary value in a temporary directory", 1, 2, []*Node{
+			root(1), with(dir("a", 1), rest{children: 1, deadline: 1, owner: bob}), with(value("a.v"), rest{deadline: 1, owner: bob}),
+		}, false},
+		{"a lock far below a temporary directory", 0, 3, []*Node{
+			root(1), with(dir("a", 1), rest{children: 1, deadline: 1, owner: bob}), dir("a.b", 1), locked("a.b.l", 1),
+		}, false},
+		{"a lock", 0, 1, []*Node{root(1), locked("a", 9)}, true},
+		{"a lock with a token that was never handed out", 0, 1, []*Node{root(1), locked("a", 10)}, false},
+		{"a lock with a deadline of its own", 0, 1, []*Node{root(1), with(locked("a", 1), rest{lock: locked("a", 1).Lock(), deadline: 1})}, false},
+		{"a lock with an owner of its own", 0, 1, []*Node{root(1), with(locked("a", 1), rest{lock: locked("a", 1).Lock(), deadline: 1, owner: bob})}, false},
 		{"a bad key", 1, 1, []*Node{root(1), value("a.")}, false},
 		{"updated before it was created", 1, 1, []*Node{root(1), {Key: "a", Kind: Value, Created: at(5), Updated: at(4)}}, false},
 		{"updated after the snapshot", 1, 1, []*Node{root(1), {Key: "a", Kind: Value, Created: at(1), Updated: at(6)}}, false},
@@ -293,6 +325,7 @@ func TestTheWriterHoldsOneChunk(t *testing.T) {
 func FuzzSnapshot(f *testing.F) {
 	f.Add(snapshotOf(f, New().View()))
 	f.Add(snapshotOf(f, world(f).View()))
+	f.Add(snapshotOf(f, timed(f).View()))
 	f.Add(forged(5, 1, 2, &Node{Kind: Directory, rest: &rest{children: 1}}, &Node{Key: "a", Kind: Directory, rest: &rest{children: 1}}, &Node{Key: "a.b", Kind: Value, Value: "v"}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		mendSums(data)
