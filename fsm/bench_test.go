@@ -168,3 +168,43 @@ func heap() uint64 {
 	runtime.ReadMemStats(&s)
 	return s.HeapAlloc
 }
+
+// One turn of the loop is one of a million keys that are due at once, in entries of 2000.
+func BenchmarkExpireDue(b *testing.B) {
+	const size, limit = 1_000_000, 2000
+	var m *Machine
+	for i := 0; i < b.N; i += limit {
+		if i%size == 0 {
+			b.StopTimer()
+			m = New()
+			applyBytes(b, m, sealed(Header{Term: 1}, &LeaderStart{Term: 1}))
+			for _, key := range benchKeys(size) {
+				applyBytes(b, m, sealed(Header{Term: 1, ClusterMillis: 1}, &Set{Key: key, Value: benchValue, TTL: TTL{Millis: 1}}))
+			}
+			b.StartTimer()
+		}
+		applyBytes(b, m, sealed(Header{Term: 1, ClusterMillis: 2}, &ExpireDue{limit}))
+	}
+}
+
+// One turn of the loop is one who takes a lock, or waits for it behind so many others, and one who lets go of it.
+func BenchmarkLockAndUnlock(b *testing.B) {
+	for _, waiters := range []int{0, 10_000} {
+		b.Run(fmt.Sprintf("%d waiters", waiters), func(b *testing.B) {
+			m := New()
+			turn := func(i int) Owner { return Owner{1, byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)} }
+			take := func(i int) {
+				applyBytes(b, m, sealed(Header{Term: 1}, &AcquireLock{[]byte("l"), turn(i), 1000, 1000, Ticket{}}))
+			}
+			for i := range waiters {
+				take(i)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				take(waiters + i)
+				applyBytes(b, m, sealed(Header{Term: 1}, &ReleaseLock{[]byte("l"), turn(i)}))
+			}
+		})
+	}
+}

@@ -6,6 +6,35 @@ import (
 	"github.com/dtkv/dtkv/fsm"
 )
 
+// Deadlines are in the log's clock. Five seconds pass in the log; nothing passes in this test.
+func ExampleMachine_Events() {
+	m := fsm.New()
+	apply := func(clock int64, op fsm.Op) {
+		entry := op.AppendTo(make([]byte, fsm.HeaderSize))
+		fsm.SealEntry(entry, fsm.Header{Term: 1, ClusterMillis: clock}, 1)
+		e, err := fsm.OpenEntry(entry)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		e.Index, e.LogTerm = m.View().Index()+1, 1
+		if _, err := m.Apply(&e, nil); err != nil {
+			fmt.Println(err)
+		}
+		for _, event := range m.Events() {
+			fmt.Println(clock, event.What, event.Key)
+		}
+	}
+	apply(0, &fsm.LeaderStart{Term: 1})
+	apply(1_000, &fsm.PutTemp{Key: []byte("worker"), Value: []byte("node-a"), Millis: 5_000, Owner: fsm.Owner{1}})
+	apply(5_999, &fsm.ExpireDue{Limit: 100})
+	apply(6_000, &fsm.ExpireDue{Limit: 100})
+	// Output:
+	// 1000 set worker
+	// 1000 expire worker
+	// 6000 expired worker
+}
+
 // A state machine is a fold over entries. Nothing else moves it.
 func ExampleMachine_Apply() {
 	// A leader writes the operations of many connections behind one header.
