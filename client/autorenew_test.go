@@ -134,8 +134,14 @@ func TestListenersHearAcquiredAndLostInTurn(t *testing.T) {
 		acquired, lost := to.OnAcquired, to.OnLost
 		// The listener is slower than the lock.
 		to.OnAcquired = func(ctx context.Context, token int64) { acquired(ctx, token); time.Sleep(7 * time.Second) }
-		to.OnLost = func() { time.Sleep(3 * time.Second); lost() }
-		a := mustAutoRenew(t, c, time.Second, to)
+		to.OnLost = func() {
+			time.Sleep(2 * time.Second)
+			if f.holder("k") != 0 {
+				t.Error("it was taken again before the listener knew of the loss")
+			}
+			lost()
+		}
+		a := mustAutoRenew(t, c, 20*time.Second, to)
 		for range 20 {
 			time.Sleep(5 * time.Second)
 			f.mu.Lock()

@@ -18,6 +18,28 @@
 //	default: // client.ErrUnavailable: later, perhaps
 //	}
 //
+// This is what becomes of the errors that go-redis returns:
+//
+//	what go-redis returns                            a write                 a read
+//	-ERR .., -WRONGTYPE .., and the other refusals   ErrRefused              ErrRefused
+//	-CLUSTERDOWN, -TRYAGAIN, -LOADING, -READONLY,
+//	-MASTERDOWN, -NOREPLICAS, -MOVED, -ASK,
+//	-ERR max number of clients reached               ErrUnavailable          ErrUnavailable
+//	-INDOUBT, and a word that is not known           ErrInDoubt              ErrUnavailable
+//	no connection could be made (dial, DNS,
+//	certificate), or the pool has none to spare      ErrUnavailable          ErrUnavailable
+//	redis.ErrClosed                                  ErrRefused              ErrRefused
+//	EOF, reset, closed socket, timeouts of reading
+//	and writing, replies that cannot be read,
+//	errors of hooks and limiters                     ErrInDoubt              ErrUnavailable
+//	redis.Nil                                        no error                no error, or ErrNotFound
+//	the caller's ctx ended                           ErrInDoubt if it was    ErrUnavailable
+//	                                                 sent, ErrUnavailable
+//	                                                 if it was not
+//
+// The line of the broken connections errs on the safe side: a connection may break while it is being set up, before the
+// command was written, and go-redis does not say which it was.
+//
 // # What is repeated
 //
 // go-redis repeats a command by itself, three times unless told otherwise, also when the connection broke after the
@@ -62,6 +84,7 @@ type Options struct {
 	MaxWaits int
 	// Owner is the secret that makes temporary nodes this client's own. A program that gives the same one after a restart
 	// goes on with its nodes. Empty: 128 random bits. Locks do not use it: each acquisition has an identity of its own.
+	// Hooks of the go-redis client see both among the arguments of commands: a tracer should not write those down.
 	Owner string
 }
 
@@ -148,8 +171,9 @@ func patient(rdb redis.UniversalClient, conns int) (parked redis.UniversalClient
 	}
 }
 
-// Close gives up what the client's locks hold, ends its watches and commands, and waits for its goroutines. Temporary
-// nodes end with their TTL. The go-redis client stays open. Futures that were not sent end with [ErrRefused].
+// Close gives up what the client's locks hold, ends its watches and commands, and waits for its goroutines, which takes as
+// long as the read timeout of the go-redis client when the server is silent. Temporary nodes end with their TTL. The
+// go-redis client stays open. Futures that were not sent end with [ErrRefused].
 func (c *Client) Close() error {
 	c.mu.Lock()
 	if c.closed {

@@ -74,20 +74,8 @@ var (
 	}
 )
 
-// verdict says what an error of go-redis means for a write.
-//
-//	a word of refusals                          refused
-//	a word of postponed, too many clients       not run
-//	INDOUBT, and any word that is not listed    in doubt
-//	no connection was made: dial, name,
-//	certificate, pool timeout, pool exhausted   not run
-//	the go-redis client is closed               refused
-//	everything else: EOF, reset, timeouts of
-//	reading and writing, replies that cannot
-//	be read, errors of hooks and limiters       in doubt
-//
-// The last line errs on the safe side: a connection may also break while it is being set up, before the command was
-// written, and go-redis does not say which it was.
+// verdict says what an error of go-redis means for a write: the table in the package comment. What is not listed is in
+// doubt.
 func verdict(err error) error {
 	var reply redis.Error
 	var dial *net.OpError

@@ -226,26 +226,28 @@ func TestTheLeaseEndsHereBeforeItEndsThere(t *testing.T) {
 }
 
 // The lease of a waiter begins when it is granted, which only the server knows.
-func TestALeaseGrantedAfterAWaitIsNotCountedTooLong(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake, c *Client) {
-		a, b := c.Lock("k"), c.Lock("k")
-		mustLock(t, a, time.Hour, 0)
-		go func() {
-			time.Sleep(15 * time.Second)
-			_ = a.Unlock(t.Context())
-		}()
-		mustLock(t, b, 4*time.Second, time.Minute)
-		if left := b.Remaining(); left < 3*time.Second || left > 3960*time.Millisecond {
-			t.Errorf("%s are left of 4 s", left)
-		}
-		if b.Token() != f.holder("k") {
-			t.Errorf("token %d, the server says %d", b.Token(), f.holder("k"))
-		}
-		time.Sleep(b.Remaining())
-		if f.holder("k") == 0 {
-			t.Error("the server's lease ended first")
-		}
-	})
+func TestALeaseGrantedAfterAWaitIsWholeAndNotTooLong(t *testing.T) {
+	for _, wait := range []time.Duration{3 * time.Second, 15 * time.Second} { // less than the lease, and more
+		bubble(t, func(t *testing.T, f *fake, c *Client) {
+			a, b := c.Lock("k"), c.Lock("k")
+			mustLock(t, a, time.Hour, 0)
+			go func() {
+				time.Sleep(wait)
+				_ = a.Unlock(t.Context())
+			}()
+			mustLock(t, b, 4*time.Second, time.Minute)
+			if left := b.Remaining(); left < 3*time.Second || left > 3960*time.Millisecond {
+				t.Errorf("after %s, %s are left of 4 s", wait, left)
+			}
+			if b.Token() != f.holder("k") {
+				t.Errorf("token %d, the server says %d", b.Token(), f.holder("k"))
+			}
+			time.Sleep(b.Remaining())
+			if f.holder("k") == 0 {
+				t.Error("the server's lease ended first")
+			}
+		})
+	}
 }
 
 func TestAWaitLongerThanAnyConnectionKeepsItsPlace(t *testing.T) {
@@ -276,6 +278,9 @@ func TestAWaitLongerThanAnyConnectionKeepsItsPlace(t *testing.T) {
 		wg.Wait()
 		if got := strings.Join(order, " "); got != "first second third" {
 			t.Errorf("the order is %s", got)
+		}
+		if n := len(f.applied("DTKV.LOCK")); n > 60 { // each waiter every 20 s, for 5 minutes
+			t.Errorf("LOCK was sent %d times", n)
 		}
 	})
 }
