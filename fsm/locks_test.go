@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/dtkv/dtkv/lock"
@@ -235,4 +236,29 @@ func TestAFrozenViewKeepsItsLocks(t *testing.T) {
 		t.Errorf("it is %s, then %s", name(holder.Owner), names)
 	}
 	audit(t, v)
+}
+
+// Whoever has a node may read its lock while the machine goes on. The race detector is the judge.
+func TestALockIsReadWhileTheMachineGoesOn(t *testing.T) {
+	l := timed(t)
+	for i := range 100 {
+		l.must(acquire("l", Owner{1, byte(i)}, 5000, 1))
+	}
+	n := l.node("l")
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for range 50 {
+				waiters := 0
+				n.Lock().Waiters(func(lock.Participant) bool { waiters++; return true })
+				if _, ok := n.Lock().Lookup(carol); !ok || waiters != 102 || n.Lock().Len() != 103 || n.Lock().Due() != 1500 {
+					t.Errorf("%d wait, and it is due at %d", waiters, n.Lock().Due())
+				}
+			}
+		})
+	}
+	for i := range 100 {
+		l.must(release("l", Owner{1, byte(i)}), acquire("l", Owner{2, byte(i)}, 5000, 1))
+	}
+	wg.Wait()
 }
