@@ -45,7 +45,7 @@ func (c *Client) AutoRenewLock(key string, lease time.Duration, to Listener) (*A
 	if lease < 10*time.Millisecond {
 		return nil, refuse("AutoRenewLock "+key, "a lease to renew is at least 10 milliseconds")
 	}
-	a := &AutoRenewLock{l: c.Lock(key), lease: lease, to: to, turns: make(chan turn), done: make(chan struct{})}
+	a := &AutoRenewLock{l: &Lock{c: c, key: key, inner: true}, lease: lease, to: to, turns: make(chan turn), done: make(chan struct{})}
 	var ctx context.Context
 	ctx, a.stop = context.WithCancel(c.ctx)
 	if !c.spawn(func() { a.run(ctx) }) || !c.spawn(a.tell) {

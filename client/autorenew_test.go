@@ -203,20 +203,47 @@ func TestAnAutoRenewLockSaysWhatKeepsItFromTheLock(t *testing.T) {
 	})
 }
 
-func TestClosingTheClientEndsAnAutoRenewLock(t *testing.T) {
+func TestClosingTheClientEndsWhatRenewsItself(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake, c *Client) {
 		var r calls
-		a := mustAutoRenew(t, c, time.Minute, r.listener())
+		to := r.listener()
+		acquired := to.OnAcquired
+		to.OnAcquired = func(ctx context.Context, token int64) {
+			acquired(ctx, token)
+			<-ctx.Done()
+			time.Sleep(10 * time.Millisecond) // as a program that tidies up
+			if f.holder("k") != token {
+				t.Error("it was given up under the listener's hands")
+			}
+		}
+		a := mustAutoRenew(t, c, time.Minute, to)
+		synctest.Wait()
+		waits := mustAutoRenew(t, c, time.Minute, Listener{})
+		e, candidate := c.Election("e", time.Minute), c.Election("e", time.Minute)
+		leading, err := e.Campaign(t.Context(), "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error)
+		go func() {
+			_, err := candidate.Campaign(t.Context(), "y")
+			done <- err
+		}()
 		synctest.Wait()
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
 		<-a.Done()
+		<-waits.Done()
+		<-leading.Done()
+		if err := <-done; !errors.Is(err, ErrClosed) {
+			t.Errorf("Campaign ended with %v", err)
+		}
 		if got := r.list(); !slices.Equal(got, []string{"acquired 1", "lost"}) {
 			t.Errorf("heard %q", got)
 		}
-		if f.holder("k") != 0 {
-			t.Error("it is still held")
+		if f.holder("k") != 0 || f.holder("e.lock") != 0 {
+			t.Errorf("still held: %d, %d", f.holder("k"), f.holder("e.lock"))
 		}
 	})
 }

@@ -63,10 +63,9 @@ package client
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
-	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -103,11 +102,10 @@ type Client struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	serial atomic.Uint64 // of lock identities
 
 	mu     sync.Mutex // a leaf
 	closed bool
-	locks  map[*Lock]struct{} // those that may have something at the server
+	locks  map[*Lock]struct{} // the caller's, as far as they may have something at the server
 }
 
 // New returns a client over rdb, which stays the caller's, to configure and to close. rdb must be a *redis.Client, also
@@ -186,25 +184,17 @@ func (c *Client) Close() error {
 		locks = append(locks, l)
 	}
 	c.mu.Unlock()
-	var first error
+	c.cancel() // Watches end. Who renews a lock by himself tells his listener, and then gives it up.
+	errs := make([]error, len(locks)+1)
 	var all sync.WaitGroup
-	errs := make([]error, len(locks))
 	for i, l := range locks {
 		all.Go(func() { errs[i] = l.Close() })
 	}
 	all.Wait()
-	for _, err := range errs {
-		if first == nil {
-			first = err
-		}
-	}
-	c.cancel()
-	c.batch.close()
-	if err := c.parked.Close(); first == nil {
-		first = err
-	}
+	errs[len(locks)] = c.parked.Close()
 	c.wg.Wait()
-	return first
+	c.batch.close()
+	return errors.Join(errs...)
 }
 
 // spawn runs f on a goroutine that Close waits for. It reports false, and runs nothing, when the client is closed.
@@ -216,11 +206,6 @@ func (c *Client) spawn(f func()) bool {
 	}
 	c.wg.Go(f)
 	return true
-}
-
-// identity is a lock identity that was never used before and cannot be guessed.
-func (c *Client) identity() string {
-	return c.owner + "/" + rand.Text() + "/" + strconv.FormatUint(c.serial.Add(1), 10)
 }
 
 // milliseconds of a duration, as the wire has them: at least 1 for anything above 0.

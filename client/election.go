@@ -38,11 +38,11 @@ type notice struct {
 // Election returns the election that stands in the directory key. A leader that falls silent is succeeded after lease.
 // Nothing is sent yet.
 func (c *Client) Election(key string, lease time.Duration) *Election {
-	return &Election{c: c, key: key, lease: lease, lock: c.Lock(key + ".lock")}
+	return &Election{c: c, key: key, lease: lease, lock: &Lock{c: c, key: key + ".lock", inner: true}}
 }
 
 // Campaign waits until this candidate leads, or until ctx ends. Candidates are elected in the order of their coming.
-// The context it returns has the values of ctx, and ends when the leadership does, by Resign, Close or loss; it outlives
+// A candidate that leads already is refused with [ErrHeld]. The context it returns has the values of ctx, and ends when the leadership does, by Resign, Close or loss; it outlives
 // ctx. Do under it whatever only the leader may do, and pass [Election.Token] along.
 func (e *Election) Campaign(ctx context.Context, value string) (context.Context, error) {
 	op := "Campaign " + e.key
@@ -84,6 +84,9 @@ func (e *Election) assume(ctx context.Context, value string) (context.Context, e
 		stop := context.AfterFunc(e.c.ctx, func() { lead.end(ErrClosed) })
 		defer stop()
 		lead.end(e.lock.keep(leading, e.lease))
+		if e.c.ctx.Err() != nil {
+			_ = e.lock.Close() // If it fails, the lease ends it.
+		}
 	}) {
 		return nil, &failure{"Campaign " + e.key, ErrRefused, ErrClosed}
 	}
@@ -121,8 +124,11 @@ func (e *Election) announce(ctx context.Context, lead *leadership) error {
 				return nil
 			}
 		}
-		if errors.Is(err, ErrRefused) || !pause.sleep(ctx) {
-			return errors.Join(err, ctx.Err())
+		if errors.Is(err, ErrRefused) {
+			return err
+		}
+		if !pause.sleep(ctx) {
+			return gaveUp(ctx, "Campaign "+e.key, true)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"math"
 	"sync"
@@ -15,8 +16,9 @@ import (
 // Each acquisition has an identity of its own, so that a command which was held up on its way can never release or
 // shorten a later one.
 type Lock struct {
-	c   *Client
-	key string
+	c     *Client
+	key   string
+	inner bool // of an AutoRenewLock or an Election, which end it themselves
 
 	mu      sync.Mutex // held while Client.mu is taken, never the other way round
 	closed  bool
@@ -72,7 +74,7 @@ func (l *Lock) TryLock(ctx context.Context, lease, wait time.Duration) (bool, er
 	if lease < time.Millisecond || wait < 0 {
 		return false, refuse(op, "a lease is at least a millisecond, and a wait not negative")
 	}
-	s := &session{owner: l.c.identity()}
+	s := &session{owner: rand.Text()}
 	ctx, run, old, err := l.begin(ctx, op, s)
 	if err != nil {
 		return false, err
@@ -293,16 +295,20 @@ func (c *Client) unlock(ctx context.Context, key, owner string) *Future[bool] {
 // release gives up, in the background, what an identity may hold or wait for.
 func (c *Client) release(key string, s *session) {
 	s.over.Store(true)
-	c.spawn(func() {
-		_, _ = insist(c.ctx, c, func() *Future[bool] { return c.unlock(c.ctx, key, s.owner) }) // Else its lease ends it.
-	})
+	unlock := func() {
+		ctx := context.Background()                                                        // also while the client is being closed; RetryFor bounds it
+		_, _ = insist(ctx, c, func() *Future[bool] { return c.unlock(ctx, key, s.owner) }) // Else its lease ends it.
+	}
+	if !c.spawn(unlock) {
+		unlock()
+	}
 }
 
-// remember lets Close find a lock that may have something at the server.
+// remember lets Close find a lock that may have something at the server. It reports false when the client is closed.
 func (c *Client) remember(l *Lock) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.closed {
+	if !c.closed && !l.inner {
 		c.locks[l] = struct{}{}
 	}
 	return !c.closed
