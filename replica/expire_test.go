@@ -270,9 +270,11 @@ func TestWaitersOfAnEarlierProcessLeaveAfterTheGraceTime(t *testing.T) {
 
 func TestWaitersStayWhereOthersVote(t *testing.T) {
 	c := startCluster(t, 3, func(_ int, cfg *Config) { cfg.grace = time.Millisecond })
-	g := c.group(c.leader(-1))
-	must(t, g, waiter("holder", 1, 0))
-	must(t, g, waiter("of another node", 2, time.Hour))
+	first := c.leader(-1)
+	must(t, c.group(first), waiter("holder", 1, 0))
+	must(t, c.group(first), waiter("of another node", 2, time.Hour))
+	c.stop(first)
+	g := c.group(c.leader(first)) // leads for the first time
 	time.Sleep(300 * time.Millisecond) // whoever wanted to propose it would have by now
 	if got := participants(g); got != 2 {
 		t.Fatalf("%d participants, want 2", got)
