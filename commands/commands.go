@@ -55,6 +55,7 @@ const (
 	ReadOnly                      // reads keys
 	DenyOOM                       // may make the data grow
 	Admin                         // administers the server
+	PubSub                        // is about subscriptions
 	NoScript                      // may not be called by scripts
 	Blocking                      // may wait for something to happen
 	Loading                       // runs while the node is not ready
@@ -65,6 +66,8 @@ const (
 	NoMulti                       // refused inside MULTI
 	MovableKeys                   // keys are where another argument says
 	AllowBusy                     // runs while a script runs for too long
+
+	WhileSubscribed // allowed to a subscriber of RESP2; see ErrSubscriber
 
 	Unqueued // runs at once inside MULTI
 	RootKey  // the empty key is allowed: it names the root directory

@@ -7,7 +7,7 @@ import (
 )
 
 var pingCommand = Command{
-	Name: "ping", Arity: -1, Flags: Fast,
+	Name: "ping", Arity: -1, Flags: Fast | WhileSubscribed,
 	Group: "connection", Since: "1.0.0", Complexity: "O(1)",
 	Summary:    "Answers PONG, or the message it was given",
 	Syntax:     "[message]",
@@ -23,10 +23,29 @@ func planPing(a *resp.Args, _ Settings) (Plan, error) {
 	if a.More() {
 		return Plan{}, resp.WrongArity("ping")
 	}
-	return local(func(w *resp.Writer, _ Session) { w.Bulk(message) })
+	return local(func(w *resp.Writer, s Session) {
+		if !pongMessage(w, s, message) {
+			w.Bulk(message)
+		}
+	})
 }
 
-func replyPong(w *resp.Writer, _ Session) { w.Simple("PONG") }
+func replyPong(w *resp.Writer, s Session) {
+	if !pongMessage(w, s, nil) {
+		w.Simple("PONG")
+	}
+}
+
+// pongMessage answers a subscriber of RESP2 in the form of a message, which is all that it understands.
+func pongMessage(w *resp.Writer, s Session, message []byte) bool {
+	if w.Proto == 3 || !s.Subscribed() {
+		return false
+	}
+	w.Array(2)
+	w.BulkString("pong")
+	w.Bulk(message)
+	return true
+}
 
 var echoCommand = Command{
 	Name: "echo", Arity: 2, Flags: Loading | Stale | Fast,
@@ -43,7 +62,7 @@ func planEcho(a *resp.Args, _ Settings) (Plan, error) {
 }
 
 var quitCommand = Command{
-	Name: "quit", Arity: -1, Flags: NoScript | Loading | Stale | Fast | NoAuth | AllowBusy | Unqueued,
+	Name: "quit", Arity: -1, Flags: NoScript | Loading | Stale | Fast | NoAuth | AllowBusy | Unqueued | WhileSubscribed,
 	Group: "connection", Since: "1.0.0", Complexity: "O(1)",
 	Summary:    "Closes the connection after answering OK",
 	Categories: []string{"connection"},
@@ -58,9 +77,9 @@ func planQuit(a *resp.Args, s Settings) (Plan, error) {
 }
 
 var resetCommand = Command{
-	Name: "reset", Arity: 1, Flags: NoScript | Loading | Stale | Fast | NoAuth | AllowBusy | Unqueued,
+	Name: "reset", Arity: 1, Flags: NoScript | Loading | Stale | Fast | NoAuth | AllowBusy | Unqueued | WhileSubscribed,
 	Group: "connection", Since: "6.2.0", Complexity: "O(1)",
-	Summary:    "Makes the connection as good as new: RESP2, database 0, no name, no transaction, no login, an owner of its own",
+	Summary:    "Makes the connection as good as new: RESP2, database 0, no name, no transaction, no subscriptions, no login, an owner of its own",
 	Categories: []string{"connection"},
 	Plan:       planReset,
 }

@@ -11,6 +11,7 @@ var flagNames = []struct {
 	{ReadOnly, "readonly"},
 	{DenyOOM, "denyoom"},
 	{Admin, "admin"},
+	{PubSub, "pubsub"},
 	{NoScript, "noscript"},
 	{Blocking, "blocking"},
 	{Loading, "loading"},
@@ -34,7 +35,10 @@ func (f Flags) names() []string {
 }
 
 // categoryOrder is the order in which COMMAND prints ACL categories. "tree" is ours.
-var categoryOrder = []string{"keyspace", "read", "write", "string", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "tree"}
+var categoryOrder = []string{
+	"keyspace", "read", "write", "string", "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection",
+	"transaction", "tree",
+}
 
 // ACL returns the command's ACL categories, without "@": those it declares, and those that follow from its flags.
 func (c *Command) ACL() []string {

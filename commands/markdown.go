@@ -12,6 +12,8 @@ var groups = []struct{ name, title string }{
 	{"generic", "Keys"},
 	{"dtkv", "The tree"},
 	{"transactions", "Transactions"},
+	{"pubsub", "Channels"},
+	{"stream", "Streams of events"},
 	{"connection", "Connection"},
 	{"cluster", "Connection to a cluster"},
 	{"server", "Server"},

@@ -22,7 +22,8 @@ const (
 	Read                        // Read runs on a state at least as new as the command
 	Local                       // Local needs neither log nor state
 	Transaction                 // Txn tells the connection's transaction what to do
-	Await                       // Await says what to wait for, Reply prints it; in MULTI it is a Write and does not wait
+	Subscribe                   // Sub says what the connection subscribes to, or no longer
+	Await                       // Await says what to wait for; in MULTI it is a Write or a Local and does not wait
 )
 
 // Plan is what one command means: data, of few kinds, with the functions that print what came of it.
@@ -40,7 +41,10 @@ type Plan struct {
 	Txn   TxnAction
 	Watch [][]byte
 
-	// An Await: what the connection waits for. Op is the same without waiting, for MULTI.
+	// A Subscribe: what to subscribe to.
+	Sub Subscription
+
+	// An Await: what the connection waits for. Op or Local is the same without waiting, for MULTI.
 	Await Waiting
 
 	// A Write: what goes through the log, and what prints a result without Err; see Answer.
@@ -58,11 +62,24 @@ type Plan struct {
 	describe func(w *resp.Writer, table []Command, container *Command)
 }
 
-// Waiting is what an Await plan waits for.
+// Waiting is what an Await plan waits for. One field is set.
 type Waiting struct {
 	// Lock is to be granted, or its wait to end: Reply then prints a result as of a Write, Found with the token or not. The
 	// server sets the Ticket before it proposes.
 	Lock *fsm.AcquireLock
+	// Streams have something to show, or their time is over: then the reply is a null array.
+	Streams *Streams
+}
+
+// Hurry makes the plan one that does not wait.
+func (p *Plan) Hurry() {
+	switch {
+	case p.Kind != Await:
+	case p.Op != nil:
+		p.Kind = Write
+	default:
+		p.Kind = Local
+	}
 }
 
 // Answer prints what a Write plan's operation did: a refusal, or the command's own reply.

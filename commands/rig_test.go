@@ -63,9 +63,7 @@ func (r *rig) run(argv [][]byte) {
 		r.dirty = r.dirty || r.multi && plan.Kind == 0
 		r.w.Error(err)
 	case r.multi && !cmd.Flags.Has(Unqueued):
-		if plan.Kind == Await {
-			plan.Kind = Write
-		}
+		plan.Hurry()
 		r.queue = append(r.queue, plan)
 		r.w.Simple("QUEUED")
 	default:
@@ -83,6 +81,8 @@ func (r *rig) execute(plan Plan) {
 		plan.Local(&r.w, &r.session)
 	case Transaction:
 		r.transaction(plan)
+	case Subscribe:
+		r.session.subscribe(&r.w, &plan.Sub)
 	case Await:
 		r.await(plan)
 	default:
@@ -92,6 +92,12 @@ func (r *rig) execute(plan Plan) {
 
 // await prints what is granted at once. Whoever waits hears nothing here: there is nobody who could wake it.
 func (r *rig) await(plan Plan) {
+	if streams := plan.Await.Streams; streams != nil {
+		if !streams.Print(&r.w, &r.session) {
+			r.w.NullArray()
+		}
+		return
+	}
 	op := *plan.Await.Lock
 	r.tickets++
 	op.Ticket = fsm.Ticket{Process: 1, Number: r.tickets}
@@ -127,6 +133,7 @@ func (r *rig) apply(op fsm.Op, see func(op, pos int, v fsm.View)) fsm.Result {
 	r.index++
 	entry.Index, entry.LogTerm = r.index, 1
 	results, err := r.machine.Apply(&entry, see)
+	r.session.remember(r.index, r.machine.Events())
 	if err != nil || len(results) != 1 {
 		r.t.Fatalf("apply %s: %d results, error %v", op, len(results), err)
 	}

@@ -13,6 +13,8 @@ type Session interface {
 	Connection
 	Clients
 	Node
+	Channels
+	Events
 }
 
 // Connection is the state of the one client that sent the command.
@@ -40,7 +42,9 @@ type Connection interface {
 	// [Settings] too.
 	Owner() fsm.Owner
 	SetOwner(o fsm.Owner)
-	// Reset drops the transaction, watches, name, database, reply mode, READONLY, owner and login, as a new connection has
+	// Subscribed is true while the connection is subscribed to anything.
+	Subscribed() bool
+	// Reset drops the transaction, watches, subscriptions, name, database, reply mode, READONLY, owner and login, as a new connection has
 	// them.
 	Reset()
 }
@@ -111,6 +115,34 @@ type Node interface {
 	// Durable says how far every write acknowledged so far has surely gone: whether this node has synced it to disk, and
 	// how many other nodes hold it (0 in a group of one, at least quorum-1 elsewhere). WAIT and WAITAOF print it.
 	Durable() (synced bool, replicas int)
+}
+
+// Channels are what publishers and subscribers of this node share.
+type Channels interface {
+	// Publish sends a message to those who are subscribed to the channel, and returns how many they are.
+	Publish(s Space, channel, message []byte) int
+	// ActiveChannels lists the channels that have subscribers and fit the pattern, in order; an empty one fits all.
+	ActiveChannels(s Space, pattern string) []string
+	// Subscribers counts those of one channel, without those by pattern.
+	Subscribers(s Space, channel []byte) int
+	// Patterns counts the patterns that have subscribers.
+	Patterns() int
+}
+
+// Events are what happened to the keys of the connection's database, as far as this node remembers. A path is a node and
+// all below it; the empty one is the whole database.
+type Events interface {
+	// EventsAfter returns the events of a path after an id, in order, at most that many unless it is 0, and the id to go on
+	// from: nothing of the path is between. The error is a *[CompactedError].
+	EventsAfter(path string, after EventID, most int) (list []Event, next EventID, err error)
+	// EventsBefore returns the events of a path before an id, the newest first. Those that are gone are left out.
+	EventsBefore(path string, before EventID, most int) []Event
+	// EventCount returns how many events of a path there are.
+	EventCount(path string) int
+	// LastEvent is the newest id of the database.
+	LastEvent() EventID
+	// OldestEvent is the least id that EventsAfter takes.
+	OldestEvent() EventID
 }
 
 // Role is a node's part in a group, for ROLE and HELLO.

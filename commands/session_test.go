@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/dtkv/dtkv/fsm"
+	"github.com/dtkv/dtkv/resp"
 )
 
 // fakeSession is a connection to a node of one, with what tests look at.
@@ -28,6 +29,10 @@ type fakeSession struct {
 	replicas         int
 	asked            []string
 	owner            fsm.Owner
+	subs             [3][]string
+	published        []string
+	events           []Event
+	oldest           EventID
 }
 
 func (s *fakeSession) ID() int64           { return 7 }
@@ -138,3 +143,95 @@ func (s *fakeSession) SetParameters(changes []Parameter) error {
 	}
 	return nil
 }
+
+func (s *fakeSession) Subscribed() bool { return len(s.subs[0])+len(s.subs[1])+len(s.subs[2]) > 0 }
+
+// subscribe does what a server does for one connection.
+func (s *fakeSession) subscribe(w *resp.Writer, a *Subscription) {
+	mine := &s.subs[a.Space]
+	names := a.Names
+	if a.Leave && len(names) == 0 {
+		for _, name := range *mine {
+			names = append(names, []byte(name))
+		}
+	}
+	left := func() int {
+		if a.Space == ShardSpace {
+			return len(s.subs[ShardSpace])
+		}
+		return len(s.subs[ChannelSpace]) + len(s.subs[PatternSpace])
+	}
+	if len(names) == 0 {
+		a.Print(w, nil, left())
+	}
+	for _, name := range names {
+		*mine = slices.DeleteFunc(*mine, func(have string) bool { return have == string(name) })
+		if !a.Leave {
+			*mine = append(*mine, string(name))
+		}
+		a.Print(w, name, left())
+	}
+}
+
+func (s *fakeSession) Publish(space Space, channel, message []byte) int {
+	s.published = append(s.published, fmt.Sprintf("%d %s %s", space, channel, message))
+	return s.Subscribers(space, channel)
+}
+
+func (s *fakeSession) ActiveChannels(space Space, _ string) []string {
+	return slices.Sorted(slices.Values(s.subs[space]))
+}
+
+func (s *fakeSession) Subscribers(space Space, channel []byte) int {
+	if slices.Contains(s.subs[space], string(channel)) {
+		return 1
+	}
+	return 0
+}
+
+func (s *fakeSession) Patterns() int { return len(s.subs[PatternSpace]) }
+
+func (s *fakeSession) remember(index uint64, events []fsm.Event) {
+	for i, e := range events {
+		s.events = append(s.events, Event{EventID{index, uint64(i) + 1}, e})
+	}
+}
+
+func (s *fakeSession) shown(path string, e Event) bool {
+	return path == "" || e.Key == path || strings.HasPrefix(e.Key, path+".")
+}
+
+func (s *fakeSession) EventsAfter(path string, after EventID, most int) (list []Event, next EventID, err error) {
+	if after.less(s.oldest) {
+		return nil, after, &CompactedError{s.oldest}
+	}
+	for _, e := range s.events {
+		if after.less(e.EventID) && s.shown(path, e) && (most <= 0 || len(list) < most) {
+			list = append(list, e)
+		}
+	}
+	return list, after, nil
+}
+
+func (s *fakeSession) EventsBefore(path string, before EventID, most int) (list []Event) {
+	for _, e := range slices.Backward(s.events) {
+		if e.less(before) && s.oldest.less(e.EventID) && s.shown(path, e) && (most <= 0 || len(list) < most) {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+func (s *fakeSession) EventCount(path string) int {
+	list, _, _ := s.EventsAfter(path, s.oldest, 0)
+	return len(list)
+}
+
+func (s *fakeSession) LastEvent() EventID {
+	if len(s.events) == 0 {
+		return s.oldest
+	}
+	return s.events[len(s.events)-1].EventID
+}
+
+func (s *fakeSession) OldestEvent() EventID { return s.oldest }

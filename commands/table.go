@@ -87,6 +87,22 @@ var Table = []Command{
 	watchCommand,
 	unwatchCommand,
 
+	// Channels and streams of events
+	subscribeCommand,
+	unsubscribeCommand,
+	psubscribeCommand,
+	punsubscribeCommand,
+	ssubscribeCommand,
+	sunsubscribeCommand,
+	publishCommand,
+	spublishCommand,
+	pubsubCommand,
+	xreadCommand,
+	xrangeCommand,
+	xrevrangeCommand,
+	xlenCommand,
+	xinfoCommand,
+
 	// The tree
 	mkdirCommand,
 	rmdirCommand,

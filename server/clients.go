@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dtkv/dtkv/commands"
+	"github.com/dtkv/dtkv/watch"
 )
 
 // registry knows every connection of the node.
@@ -129,6 +130,9 @@ type face struct {
 	noEvict bool
 	noTouch bool
 	reads   bool // READONLY
+	blocked bool // waits for a lock or an event
+	counts  [3]int
+	sub     *watch.Subscriber // nil while it is subscribed to nothing; set as soon as that changes
 	account account
 }
 
@@ -138,6 +142,7 @@ func (c *conn) publish() {
 	f.mu.Lock()
 	f.last, f.command, f.proto, f.account = c.now, c.lastName, c.out.Proto, c.account
 	f.db, f.query = c.settings.Database, c.in.Buffered()
+	f.counts, f.blocked = c.sub.counts, c.request != nil && c.request.parked
 	f.multi, f.watch = -1, len(c.txn.watches)
 	if c.txn.open {
 		f.multi = len(c.txn.queue)
@@ -157,14 +162,18 @@ func (c *conn) describe(now time.Time) commands.Client {
 		User: "default", Proto: f.proto, LibName: f.lib[0], LibVer: f.lib[1],
 		NetIn: int64(f.account.netIn), NetOut: int64(f.account.netOut), CommandsExecuted: int64(f.account.commands),
 	}
-	d.TotalMem = connMemory + f.query
+	d.Sub, d.PSub, d.SSub = f.counts[commands.ChannelSpace], f.counts[commands.PatternSpace], f.counts[commands.ShardSpace]
+	if f.sub != nil {
+		d.OutputMem = int(f.sub.Waiting())
+	}
+	d.TotalMem = connMemory + f.query + d.OutputMem
 	if f.command != nil {
 		d.Command = f.command.Name
 	}
 	for _, flag := range []struct {
 		set  bool
 		name string
-	}{{f.multi >= 0, "x"}, {f.reads, "r"}, {f.noEvict, "e"}, {f.noTouch, "T"}} {
+	}{{f.multi >= 0, "x"}, {f.counts != [3]int{}, "P"}, {f.blocked, "b"}, {f.reads, "r"}, {f.noEvict, "e"}, {f.noTouch, "T"}} {
 		if flag.set {
 			d.Flags += flag.name
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dtkv/dtkv/replica"
+	"github.com/dtkv/dtkv/watch"
 )
 
 // Config is everything a node can be told. [Options] names each field once: as a flag (--name), an environment variable
@@ -30,6 +31,11 @@ type Config struct {
 	MaxClients   int
 	Timeout      time.Duration // an idle client is disconnected after this; 0: never
 
+	Notify          watch.Notify // which keyspace notifications are published
+	EventRingEvents int          // events kept for streams and slow watchers, per group
+	EventRingBytes  int64
+	PubSubOutput    int64 // bytes that may wait for one subscriber
+
 	SnapshotEntries  uint64
 	SnapshotBytes    int64
 	SnapshotInterval time.Duration
@@ -43,6 +49,7 @@ const (
 	minValueSize  = 1 << 10
 	maxValueSize  = 32 << 20 // half of the longest command, so that a value and its key always fit in one
 	maxMaxClients = 1_000_000
+	minOutput     = 1 << 10 // bytes that may wait for a subscriber, at least
 	peerPortStep  = 10_000
 )
 
@@ -56,6 +63,10 @@ func Default() Config {
 		LogStore:         replica.StoreWAL,
 		MaxValueSize:     1 << 20,
 		MaxClients:       10_000,
+		Notify:           watch.DefaultNotify,
+		EventRingEvents:  200_000,
+		EventRingBytes:   64 << 20,
+		PubSubOutput:     32 << 20,
 		SnapshotEntries:  1_000_000,
 		SnapshotBytes:    64 << 20,
 		SnapshotInterval: time.Hour,

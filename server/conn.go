@@ -24,8 +24,8 @@ const (
 	lingerTime   = 2 * time.Second  // after a protocol error: time to read our last words
 )
 
-// conn is one client. Its goroutine owns every field but face, killed and sock's deadlines, which other goroutines touch
-// through [conn.poke] and [conn.kill].
+// conn is one client. Its goroutine owns every field but face, killed, woken and sock's deadlines, which other goroutines
+// touch through [conn.poke], [conn.kill] and [conn.wake].
 type conn struct {
 	srv   *Server
 	id    int64
@@ -51,8 +51,13 @@ type conn struct {
 	broken   bool      // the peer takes no replies any more
 	lastName *commands.Command
 
+	sub     subscriber
+	request *request // what the connection waits for, or will once the log has not granted it at once
+	waited  bool     // it has waited for something in this unit
+
 	face   face
 	killed atomic.Bool // by CLIENT KILL from another connection
+	woken  atomic.Bool // the hub has messages
 
 	// Of a connection that a loop serves; see loop.
 	loop     *loop
@@ -145,6 +150,11 @@ func (c *conn) fill() error {
 		if c.stopped() { // Asked after arming: a poke that came before it would have been overwritten.
 			return errStopped
 		}
+		if c.sub.Subscriber != nil {
+			if err := c.deliver(); err != nil {
+				return err
+			}
+		}
 		err := c.in.Fill()
 		if err == nil {
 			c.now = time.Now()
@@ -165,7 +175,7 @@ func (c *conn) readDue() time.Time {
 	if !c.begun.IsZero() {
 		return c.begun.Add(commandTime + time.Duration(c.in.Buffered()/commandBytes)*time.Second)
 	}
-	if idle := c.srv.live.timeout(); idle > 0 {
+	if idle := c.srv.live.timeout(); idle > 0 && c.sub.Subscriber == nil { // subscribers may be quiet, as in Redis
 		return c.now.Add(idle)
 	}
 	return time.Time{}
@@ -198,6 +208,7 @@ func (c *conn) place() (net.Conn, *loop) {
 // move changes where the connection is served. Who kills it sees the old place or the new one; whoever serves it next
 // asks whether it was killed before it waits.
 func (c *conn) move(sock net.Conn, l *loop) {
+	c.readBy, c.writeBy = time.Time{}, time.Time{} // the new socket has none
 	c.face.mu.Lock()
 	defer c.face.mu.Unlock()
 	c.sock, c.loop = sock, l
@@ -249,6 +260,9 @@ func (c *conn) partWith(err error) {
 		c.tooSlow()
 		c.flush()
 	}
+	if c.sub.Subscriber != nil {
+		c.noteSlow(err)
+	}
 	if !errors.Is(err, io.EOF) {
 		c.srv.log.Debug("client disconnected", "client", c.id, "addr", addrText(c.sock.RemoteAddr()), "reason", err)
 	}
@@ -294,6 +308,11 @@ func (c *conn) linger() {
 
 // close is the one end of a connection.
 func (c *conn) close() {
+	c.unsubscribe()
+	if c.abandon() {
+		c.sock.Close()
+		return // it will be called again
+	}
 	c.publish()
 	c.srv.clients.remove(c)
 	c.sock.Close()

@@ -19,6 +19,7 @@ func bubble(t *testing.T, change func(*Config)) (*Server, *fakeGroup, net.Conn) 
 		change(&cfg)
 	}
 	s, g := newTestServer(cfg)
+	t.Cleanup(s.hub.Close)
 	near, far := net.Pipe()
 	c := newConn(s, near)
 	if !s.clients.add(c, 1) {

@@ -43,12 +43,15 @@ var units = sync.Pool{New: func() any { return new(unit) }}
 // reads look at one state, a read after writes waits for them. One socket write carries the replies.
 func (c *conn) runUnit() {
 	c.beginUnit()
+	if c.sub.Subscriber != nil && c.woken.Swap(false) {
+		c.woken.Store(!c.take(maxMessages)) // they came before the commands
+	}
 	c.rest()
 }
 
 // rest runs what is left of a unit, to its end.
 func (c *conn) rest() {
-	for !c.closing {
+	for !c.closing && c.proceed() {
 		argv, ok, err := c.in.Next()
 		if err != nil {
 			c.settle()
@@ -99,6 +102,9 @@ func (c *conn) command(argv [][]byte) {
 	if cmd != nil {
 		c.lastName = cmd
 	}
+	if plan.Kind != 0 && c.confined(cmd) {
+		err = commands.ErrSubscriber(cmd)
+	}
 	if err != nil {
 		c.refuse(c.refusal(cmd, err))
 		return
@@ -110,7 +116,7 @@ func (c *conn) command(argv [][]byte) {
 func (c *conn) act(p *commands.Plan, args int) {
 	u := c.unit
 	switch p.Kind {
-	case commands.Write, commands.Await: // nobody waits yet
+	case commands.Write:
 		if u.proposal.N == 0 {
 			c.settle() // reads
 		}
@@ -137,6 +143,14 @@ func (c *conn) act(p *commands.Plan, args int) {
 		c.transact(p)
 		c.printed(start)
 		c.flushIfFull()
+	case commands.Subscribe:
+		c.settle()
+		if c.sub.Subscriber != nil {
+			c.take(maxMessages) // what came before an UNSUBSCRIBE is still for the client
+		}
+		c.subscribe(&p.Sub)
+	case commands.Await:
+		c.await(p, args)
 	}
 	if p.Close {
 		c.settle()
@@ -227,9 +241,15 @@ func (c *conn) answerWrites(err error) {
 				p.reply(&c.out, r)
 			}
 		}
+		if c.request != nil && c.request.parked {
+			break // it is the last one, and will be answered later
+		}
 		c.printed(start)
 	}
 	u.resetProposal(err)
+	if c.request != nil {
+		c.concludeUnlessParked()
+	}
 }
 
 // resetProposal makes room for the next writes. After an unknown outcome the group may still write to the old proposal.

@@ -25,6 +25,7 @@ type fakeGroup struct {
 	proposals int
 	reads     int
 	frozen    int
+	observer  replica.Observer
 }
 
 func newFakeGroup() *fakeGroup {
@@ -44,8 +45,14 @@ func (g *fakeGroup) apply(ops []byte, n int, see func(op, pos int, v fsm.View)) 
 		return nil, err
 	}
 	entry.Index, entry.LogTerm = g.machine.View().Index()+1, 1
-	return g.machine.Apply(&entry, see)
+	results, err := g.machine.Apply(&entry, see)
+	if g.observer != nil {
+		g.observer.Applied(0, entry.Index, g.machine.Events())
+	}
+	return results, err
 }
+
+func (g *fakeGroup) Origin() uint64 { return 7 }
 
 func (g *fakeGroup) Propose(ctx context.Context, p *replica.Proposal) error {
 	g.mu.Lock()
@@ -124,6 +131,7 @@ func newTestServer(cfg Config) (*Server, *fakeGroup) {
 	}
 	s := newServer(cfg)
 	g := newFakeGroup()
+	g.observer = s.hub
 	s.useGroups(func(db int) group {
 		if db == 0 {
 			return g

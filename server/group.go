@@ -21,6 +21,8 @@ type group interface {
 	Read(ctx context.Context, fn func(fsm.View)) error
 	// Frozen returns such a state as an immutable copy, for reads that take long.
 	Frozen(ctx context.Context) (fsm.View, error)
+	// Origin is the number of this process in the tickets of those who wait for locks.
+	Origin() uint64
 	// Status neither blocks nor waits for the group to be current.
 	Status() replica.Status
 	// Ready returns nil once the group serves reads and writes.
@@ -37,5 +39,6 @@ func (loading) Submit([]*replica.Proposal) bool                  { return false 
 func (loading) Current() bool                                    { return false }
 func (loading) Read(context.Context, func(fsm.View)) error       { return errLoading }
 func (loading) Frozen(context.Context) (fsm.View, error)         { return fsm.View{}, errLoading }
+func (loading) Origin() uint64                                   { return 0 }
 func (loading) Status() replica.Status                           { return replica.Status{} }
 func (loading) Ready(context.Context) error                      { return errLoading }

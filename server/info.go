@@ -40,6 +40,7 @@ var infoSections = []struct {
 	{"Errorstats", infoErrors},
 	{"Cluster", func(_ *Server, _ group, f *fields) { f.number("cluster_enabled", 0) }},
 	{"Raft", infoRaft},
+	{"Watch", infoWatch},
 	{"Keyspace", infoKeyspace},
 }
 
@@ -138,7 +139,9 @@ func infoClients(s *Server, _ group, f *fields) {
 	f.number("connected_clients", int64(connected))
 	f.number("cluster_connections", 0)
 	f.number("maxclients", s.live.maxClients.Load())
-	f.number("blocked_clients", 0)
+	watched := s.hub.Stats()
+	f.number("pubsub_clients", int64(watched.Subscribers))
+	f.number("blocked_clients", int64(watched.Waits+watched.Parked))
 	f.number("tracking_clients", 0)
 }
 
@@ -236,8 +239,10 @@ func infoStats(s *Server, _ group, f *fields) {
 	f.number("evicted_keys", 0)
 	f.number("keyspace_hits", int64(sum.hits))
 	f.number("keyspace_misses", int64(sum.misses))
-	f.number("pubsub_channels", 0)
-	f.number("pubsub_patterns", 0)
+	watched := s.hub.Stats()
+	f.number("pubsub_channels", int64(watched.Channels))
+	f.number("pubsub_patterns", int64(watched.Patterns))
+	f.number("pubsubshard_channels", int64(watched.ShardChannels))
 	f.number("total_error_replies", int64(failed))
 	f.number("command_panics", int64(s.panics.Load()))
 }
@@ -335,6 +340,22 @@ func infoRaft(_ *Server, g group, f *fields) {
 	for i, m := range status.Members {
 		f.text("raft_member"+strconv.Itoa(i), fmt.Sprintf("id=%s,addr=%s,voter=%t", m.ID, m.Address, m.Voter))
 	}
+}
+
+// infoWatch tells of the way of events to those who wait for them.
+func infoWatch(s *Server, _ group, f *fields) {
+	watched := s.hub.Stats()
+	f.number("watch_ring_events", int64(watched.RingEvents))
+	f.number("watch_ring_bytes", watched.RingBytes)
+	f.number("watch_lag_events", int64(watched.Lag))
+	f.number("watch_dispatched_events", int64(watched.Dispatched))
+	f.number("watch_merged_messages", int64(watched.Merged))
+	f.number("watch_lost", int64(watched.Lost))
+	f.number("watch_gaps", int64(watched.Gaps))
+	f.number("watch_slow_subscribers", int64(watched.TooSlow))
+	f.number("watch_state_reads", int64(watched.StateReads))
+	f.number("watch_streams_waiting", int64(watched.Waits))
+	f.number("watch_locks_waiting", int64(watched.Parked))
 }
 
 // infoKeyspace counts values, and what has a time to live: values, temporary directories, locks. Without a leader the number cannot be known, and the section stays empty.

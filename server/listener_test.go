@@ -60,6 +60,7 @@ func (l *failingListener) Accept() (net.Conn, error) {
 func TestAcceptWaitsLongerWhenDescriptorsRunOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := newTestServer(Default())
+		t.Cleanup(s.hub.Close)
 		l := &failingListener{failures: 12}
 		s.accept(l)
 		pause := l.at[1].Sub(l.at[0])

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,12 +16,14 @@ import (
 	"github.com/dtkv/dtkv/commands"
 	"github.com/dtkv/dtkv/replica"
 	"github.com/dtkv/dtkv/resp"
+	"github.com/dtkv/dtkv/watch"
 )
 
 // live holds what CONFIG SET may change while the node runs. The changes are this process's and end with it.
 type live struct {
 	timeoutNanos atomic.Int64
 	maxClients   atomic.Int64
+	output       atomic.Int64 // bytes that may wait for one subscriber
 
 	mu   sync.Mutex
 	kept []commands.Parameter // parameters of Redis that tools set and read back, and that mean nothing here
@@ -29,6 +32,7 @@ type live struct {
 func (l *live) init(c *Config) {
 	l.timeoutNanos.Store(int64(c.Timeout))
 	l.maxClients.Store(int64(c.MaxClients))
+	l.output.Store(c.PubSubOutput)
 	l.kept = slices.Clone(keptParameters)
 }
 
@@ -37,13 +41,11 @@ func (l *live) timeout() time.Duration { return time.Duration(l.timeoutNanos.Loa
 // keptParameters are accepted, kept and shown, nothing more: benchmarks, test suites and dashboards set them.
 var keptParameters = []commands.Parameter{
 	{Name: "busy-reply-threshold", Value: "5000"},
-	{Name: "client-output-buffer-limit", Value: "normal 0 0 0 slave 0 0 0 pubsub 33554432 8388608 60"},
 	{Name: "latency-monitor-threshold", Value: "0"},
 	{Name: "latency-tracking", Value: "no"},
 	{Name: "lua-time-limit", Value: "5000"},
 	{Name: "maxmemory", Value: "0"},
 	{Name: "maxmemory-policy", Value: "noeviction"},
-	{Name: "notify-keyspace-events", Value: ""},
 	{Name: "proto-max-bulk-len", Value: strconv.Itoa(resp.DefaultLimits.Bulk)},
 	{Name: "save", Value: ""},
 	{Name: "slowlog-log-slower-than", Value: "10000"},
@@ -54,7 +56,8 @@ var keptParameters = []commands.Parameter{
 func (s *Server) parameters() []commands.Parameter {
 	list := s.redisParameters()
 	for _, o := range Options {
-		if o.Name == "timeout" { // Shown in Redis's way.
+		switch o.Name {
+		case "timeout", "notify-keyspace-events", "client-output-buffer-limit-pubsub": // They are live.
 			continue
 		}
 		list = append(list, commands.Parameter{Name: o.Name, Value: o.get(&s.cfg), Fixed: true})
@@ -86,10 +89,13 @@ func (s *Server) redisParameters() []commands.Parameter {
 		fixed("appendfsync", fsync),
 		fixed("appendonly", "yes"), // the log is one
 		fixed("bind", host),
+		{Name: "client-output-buffer-limit", Value: fmt.Sprintf("normal 0 0 0 slave 0 0 0 pubsub %d 0 0", s.live.output.Load())},
+		{Name: "client-output-buffer-limit-pubsub", Value: strconv.FormatInt(s.live.output.Load(), 10)},
 		fixed("cluster-enabled", "no"),
 		fixed("databases", "1"),
 		fixed("dir", dir),
 		{Name: "maxclients", Value: strconv.FormatInt(s.live.maxClients.Load(), 10)},
+		{Name: "notify-keyspace-events", Value: s.hub.Notify().String()},
 		fixed("port", port),
 		fixed("replica-read-only", "yes"),
 		fixed("slave-read-only", "yes"),
@@ -101,6 +107,7 @@ func (s *Server) redisParameters() []commands.Parameter {
 // setParameters changes all of them or none.
 func (s *Server) setParameters(list []commands.Parameter) error {
 	timeout, clients := int64(s.live.timeout()/time.Second), s.live.maxClients.Load()
+	notify, output := s.hub.Notify(), s.live.output.Load()
 	for _, p := range list {
 		var err error
 		switch p.Name {
@@ -108,6 +115,16 @@ func (s *Server) setParameters(list []commands.Parameter) error {
 			timeout, err = parameterNumber(p, 0, math.MaxInt32)
 		case "maxclients":
 			clients, err = parameterNumber(p, 1, maxMaxClients)
+		case "notify-keyspace-events":
+			if notify, err = watch.ParseNotify(p.Value); err != nil {
+				err = &commands.ParameterError{Name: p.Name, Reason: "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."}
+			}
+		case "client-output-buffer-limit":
+			output, err = outputLimit(p, output)
+		case "client-output-buffer-limit-pubsub":
+			if output, err = parseSize(p.Value); err != nil || output < minOutput {
+				err = &commands.ParameterError{Name: p.Name, Reason: "argument must be a memory value of at least 1kb"}
+			}
 		}
 		if err != nil {
 			return err
@@ -123,11 +140,39 @@ func (s *Server) setParameters(list []commands.Parameter) error {
 	}
 	s.live.mu.Unlock()
 	s.live.maxClients.Store(clients)
+	s.live.output.Store(output)
+	s.hub.SetNotify(notify)
+	s.hub.SetOutput(output)
 	if d := time.Duration(timeout) * time.Second; d != s.live.timeout().Truncate(time.Second) {
 		s.live.timeoutNanos.Store(int64(d))
 		s.pokeClients() // They wait under the old rule.
 	}
 	return nil
+}
+
+// outputLimit reads Redis's parameter: any number of classes, each with a hard and a soft limit in bytes and the seconds
+// that the soft one may be passed for. Only the hard limit of pubsub means something here, and it cannot be none.
+func outputLimit(p commands.Parameter, output int64) (int64, error) {
+	words := strings.Fields(p.Value)
+	if len(words) == 0 || len(words)%4 != 0 {
+		return 0, &commands.ParameterError{Name: p.Name, Reason: "Wrong number of arguments in buffer limit configuration."}
+	}
+	for ; len(words) > 0; words = words[4:] {
+		hard, err := parseSize(words[1])
+		_, softErr := parseSize(words[2])
+		_, secondsErr := strconv.ParseUint(words[3], 10, 31)
+		switch {
+		case err != nil || softErr != nil || secondsErr != nil:
+			return 0, &commands.ParameterError{Name: p.Name, Reason: "Error in hard, soft or soft_seconds setting in buffer limit configuration."}
+		case strings.EqualFold(words[0], "pubsub") && hard < minOutput:
+			return 0, &commands.ParameterError{Name: p.Name, Reason: "the hard limit of pubsub must be at least 1kb"}
+		case strings.EqualFold(words[0], "pubsub"):
+			output = hard
+		case !slices.Contains([]string{"normal", "slave", "replica"}, strings.ToLower(words[0])):
+			return 0, &commands.ParameterError{Name: p.Name, Reason: "Invalid client class specified in buffer limit configuration."}
+		}
+	}
+	return output, nil
 }
 
 func parameterNumber(p commands.Parameter, low, high int64) (int64, error) {

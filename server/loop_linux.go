@@ -229,18 +229,28 @@ func (l *loop) welcome(c *conn) {
 		}
 	case landing:
 		l.landing--
+		more := c.request != nil // then commands behind it may be there already
 		c.answerWrites(c.landed)
 		c.clearPending()
 		if !l.finish(c) {
 			return
 		}
+		if more && c.request == nil && !c.stopped() {
+			c.at = atHome
+			if !l.unit(c) {
+				return
+			}
+		}
 	}
 	c.at = atHome
-	if c.closing || c.broken || c.stopped() {
+	switch {
+	case c.closing || c.broken || c.stopped() && c.request == nil:
 		l.drop(c)
-		return
+	case c.request != nil || c.sub.Subscriber != nil:
+		l.release(c, c.beginUnit)
+	default:
+		l.turn(c)
 	}
-	l.turn(c)
 }
 
 // turn runs what a socket has sent, as long as the loop may run it.
@@ -299,7 +309,7 @@ func (l *loop) unit(c *conn) bool {
 			break
 		}
 		if len(u.pending) >= loopBatch {
-			l.release(c, argv)
+			l.release(c, func() { c.command(argv) })
 			return false
 		}
 		if c.txn.open {
@@ -320,6 +330,9 @@ func (l *loop) unit(c *conn) bool {
 		default:
 			l.handOver(c, func() { c.act(&plan, len(argv)) })
 			return false
+		}
+		if c.request != nil {
+			break // what follows waits for it
 		}
 	}
 	switch {
@@ -348,6 +361,11 @@ func (c *conn) light(cmd *commands.Command, p *commands.Plan, argv [][]byte) boo
 		return false
 	}
 	switch p.Kind {
+	case commands.Await:
+		if p.Await.Lock == nil {
+			return false
+		}
+		fallthrough
 	case commands.Write:
 		size := len(u.proposal.Ops)
 		for _, arg := range argv {

@@ -3,7 +3,6 @@ package server
 import (
 	"net"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,13 +42,20 @@ func (l *loop) handOver(c *conn, step func()) {
 	}()
 }
 
-// release gives a connection with deep pipelines a goroutine of its own, which reads by itself: there is enough to do at
-// a time to be worth the waking, and several of them run in parallel. The goroutine begins with the command in argv.
-func (l *loop) release(c *conn, argv [][]byte) {
+// release gives a connection a goroutine of its own, which reads by itself: one with deep pipelines, since there is enough
+// to do at a time to be worth the waking, and several of them run in parallel; and one that others have news for, be it as
+// a subscriber or because it waits. The goroutine begins with step, in a unit.
+func (l *loop) release(c *conn, step func()) {
 	file := os.NewFile(uintptr(c.fd), "")
 	tcp, err := net.FileConn(file)
-	if err != nil {
-		l.handOver(c, func() { c.command(argv) })
+	switch {
+	case err == nil:
+	case c.request != nil || c.sub.Subscriber != nil:
+		c.srv.log.Warn("a client was disconnected: there is no descriptor for it to wait with", "client", c.id, "error", err)
+		l.drop(c)
+		return
+	default:
+		l.handOver(c, step)
 		return
 	}
 	delete(l.conns, c.fd)
@@ -57,22 +63,21 @@ func (l *loop) release(c *conn, argv [][]byte) {
 	c.at = visiting
 	c.move(tcp, nil)
 	file.Close()
-	go c.serveFrom(argv)
+	go c.serveFrom(step)
 }
 
 // serveFrom runs a connection that a loop released, until it ends or has become calm.
-func (c *conn) serveFrom(argv [][]byte) {
+func (c *conn) serveFrom(step func()) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.panicked(p)
 			c.close()
 		}
 	}()
-	c.command(argv)
+	step()
 	c.rest()
-	c.readBy, c.writeBy = time.Time{}, time.Time{}
 	for calm := 0; !c.closing; {
-		if calm == calmUnits && c.in.Buffered() == 0 && c.srv.loopFor(c).adopt(c) {
+		if calm >= calmUnits && c.in.Buffered() == 0 && c.sub.Subscriber == nil && c.srv.loopFor(c).adopt(c) {
 			return
 		}
 		if err := c.fill(); err != nil {
@@ -81,8 +86,8 @@ func (c *conn) serveFrom(argv [][]byte) {
 		}
 		before := c.account.commands
 		c.runUnit()
-		if calm++; c.account.commands-before > loopBatch {
-			calm = 0
+		if calm++; c.waited || c.account.commands-before > loopBatch {
+			calm, c.waited = 0, false
 		}
 	}
 	c.close()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dtkv/dtkv/replica"
+	"github.com/dtkv/dtkv/watch"
 )
 
 // Option is one setting of [Config].
@@ -67,6 +68,17 @@ var Options = []Option{
 		func(c *Config) int64 { return int64(c.MaxClients) }, func(c *Config, n int64) { c.MaxClients = int(n) }),
 	duration("timeout", "disconnect a client that has been idle for so long; 0: never", 0,
 		func(c *Config) *time.Duration { return &c.Timeout }),
+	{
+		"notify-keyspace-events", "flags", "keyspace notifications to publish, in Redis's letters; empty: none",
+		func(c *Config, v string) (err error) { c.Notify, err = watch.ParseNotify(v); return err },
+		func(c *Config) string { return c.Notify.String() },
+	},
+	number("event-ring-events", "events that each group remembers for XREAD and XRANGE", 1, 1<<30,
+		func(c *Config) int64 { return int64(c.EventRingEvents) }, func(c *Config, n int64) { c.EventRingEvents = int(n) }),
+	size("event-ring-bytes", "memory they may take", 1<<10, math.MaxInt64,
+		func(c *Config) int64 { return c.EventRingBytes }, func(c *Config, n int64) { c.EventRingBytes = n }),
+	size("client-output-buffer-limit-pubsub", "what may wait for one subscriber before watches begin anew and others are disconnected",
+		minOutput, math.MaxInt64, func(c *Config) int64 { return c.PubSubOutput }, func(c *Config, n int64) { c.PubSubOutput = n }),
 	number("snapshot-entries", "snapshot after so many log entries", 1, math.MaxInt64,
 		func(c *Config) int64 { return int64(c.SnapshotEntries) }, func(c *Config, n int64) { c.SnapshotEntries = uint64(n) }),
 	size("snapshot-bytes", "snapshot after so much log", 1<<20, math.MaxInt64,

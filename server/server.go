@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/dtkv/dtkv/replica"
+	"github.com/dtkv/dtkv/watch"
 )
 
 // Version is the release. The build sets it to the tag.
@@ -34,7 +35,7 @@ const drainTime = 10 * time.Second
 // Server is one node.
 //
 // Goroutines: accept takes in clients; the loops serve them, and give those with much to do at a time a goroutine of their
-// own (conn); the HTTP server has its own. All of them end before Close returns. No lock is taken on the way of a command but the connection's own and the group's.
+// own (conn); the hub of events has its own, and so has the HTTP server. All of them end before Close returns. No lock is taken on the way of a command but the connection's own and the group's.
 type Server struct {
 	cfg     Config
 	log     *slog.Logger
@@ -46,6 +47,8 @@ type Server struct {
 	cancel   context.CancelFunc
 	node     *replica.Node                      // nil in tests
 	groups   atomic.Pointer[func(db int) group] // nil while loading
+	hub      *watch.Hub
+	tickets  atomic.Uint64 // given to those who wait for locks
 	draining atomic.Bool
 
 	clients registry
@@ -55,6 +58,7 @@ type Server struct {
 	saves   saves
 	foreign seldom // log lines about clients that do not speak RESP
 	crowded seldom // log lines about refused clients
+	slow    seldom // log lines about subscribers that did not keep up
 
 	loops     []*loop
 	looping   sync.WaitGroup
@@ -72,6 +76,7 @@ func newServer(cfg Config) *Server {
 	s.runID = hex.EncodeToString(id[:])
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.live.init(&s.cfg)
+	s.hub = s.newHub()
 	return s
 }
 
@@ -84,10 +89,12 @@ func Open(cfg Config) (*Server, error) {
 	s := newServer(cfg)
 	if err := s.listen(); err != nil {
 		s.cancel()
+		s.hub.Close()
 		return nil, err
 	}
 	rc, err := cfg.replica()
 	if err == nil {
+		rc.Observer = s.hub
 		s.node, err = replica.Open(rc)
 	}
 	if err != nil {
@@ -204,6 +211,7 @@ func (s *Server) stopClients() {
 	}
 	s.looping.Wait()
 	s.cancel()
+	s.hub.Close()
 	if s.http != nil {
 		_ = s.http.Close()
 	}

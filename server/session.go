@@ -99,6 +99,7 @@ func (c *conn) Reset() {
 	c.txn = txn{}
 	c.muting = muting{}
 	c.settings.Owner = newOwner()
+	c.unsubscribe()
 	c.Select(0)
 	c.face.mu.Lock()
 	defer c.face.mu.Unlock()

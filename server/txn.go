@@ -54,6 +54,9 @@ func (c *conn) transact(p *commands.Plan) {
 		}
 		whole := *t
 		c.txn = txn{}
+		if c.sub.Subscriber != nil {
+			c.take(maxMessages) // not in the midst of the array
+		}
 		c.exec(&whole)
 	case commands.TxnDiscard:
 		if !t.open {
@@ -117,9 +120,7 @@ func (c *conn) enqueue(argv [][]byte) {
 	if cmd != nil {
 		c.lastName = cmd
 	}
-	if plan.Kind == commands.Await { // nobody waits in the midst of a transaction
-		plan.Kind = commands.Write
-	}
+	plan.Hurry() // nobody waits in the midst of a transaction
 	t := &c.txn
 	switch {
 	case plan.Kind == 0:
@@ -284,6 +285,9 @@ func (c *conn) printExec(e *execution, results []fsm.Result) {
 			read++
 		case commands.Local:
 			p.Local(&c.out, c)
+		case commands.Subscribe:
+			c.subscribe(&p.Sub)
+			continue
 		}
 		if c.out.Len() == start {
 			c.out.OK()
