@@ -67,7 +67,7 @@ func (h *history) read(ctx context.Context) error {
 				if err := h.w.emit(ctx, h.event(m)); err != nil {
 					return err
 				}
-				h.after = m.ID
+				h.after, h.w.moved = m.ID, true
 			}
 		}
 	}

@@ -61,6 +61,15 @@ func (r Reply) List() []Reply {
 	return list
 }
 
+// Map is the elements of an answer that is a map of texts to something.
+func (r Reply) Map() map[string]Reply {
+	m := map[string]Reply{}
+	for name, v := range asMap(r.reply) {
+		m[name] = Reply{v}
+	}
+	return m
+}
+
 func asReply(_ string, reply any) (Reply, error) { return Reply{reply}, nil }
 
 func asOK(op string, reply any) (struct{}, error) {

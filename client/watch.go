@@ -37,6 +37,7 @@ type Watch struct {
 	c      *Client
 	keys   []string
 	events chan Event
+	moved  bool            // a history has got on since the last pause
 	known  map[string]bool // channels that were subscribed before: once more is a reconnect
 	err    error           // valid once events is closed
 }
@@ -89,8 +90,8 @@ func (w *Watch) run(ctx context.Context, session func(context.Context) error) {
 			w.err = err
 			return
 		}
-		if time.Since(began) > 10*pause.most {
-			pause.next = 0
+		if w.moved || time.Since(began) > pause.most {
+			w.moved, pause.next = false, 0
 		}
 		pause.sleep(ctx)
 	}
