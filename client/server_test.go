@@ -297,3 +297,39 @@ func TestAnAutoRenewLockSurvivesARestartOfTheServer(t *testing.T) {
 		t.Error("the server has ended")
 	}
 }
+
+func TestAClusterClientWillDo(t *testing.T) {
+	server := harness.Start(t, harness.Options{})
+	proxy := newCutter(t, server.Addr, 0.02)
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{ClusterSlots: func(context.Context) ([]redis.ClusterSlot, error) {
+		return []redis.ClusterSlot{{End: 16383, Nodes: []redis.ClusterNode{{Addr: proxy.Addr().String()}}}}, nil
+	}})
+	c, err := client.New(rdb, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close(); _ = rdb.Close() })
+	var done, doubt int64
+	for range 500 {
+		switch _, err := c.Do(t.Context(), "INCR", "n"); {
+		case err == nil:
+			done++
+		case errors.Is(err, client.ErrInDoubt):
+			doubt++
+		}
+	}
+	direct := open(t, &redis.Options{Addr: server.Addr})
+	if n := must(direct.Do(t.Context(), "GET", "n")).Int(); n < done || n > done+doubt || doubt == 0 {
+		t.Errorf("the counter is %d, with %d done and %d in doubt", n, done, doubt)
+	}
+	lock := c.Lock("k")
+	if !must(lock.TryLock(t.Context(), time.Minute, time.Minute)) || lock.Token() == 0 {
+		t.Error("it is not held")
+	}
+	w := c.Watch(t.Context(), "n")
+	for ev := range w.Events() {
+		if ev.Key == "n" {
+			break
+		}
+	}
+}
