@@ -26,6 +26,7 @@ type fakeGroup struct {
 	reads     int
 	frozen    int
 	observer  replica.Observer
+	clock     int64 // cluster milliseconds
 }
 
 func newFakeGroup() *fakeGroup {
@@ -39,7 +40,7 @@ func newFakeGroup() *fakeGroup {
 
 func (g *fakeGroup) apply(ops []byte, n int, see func(op, pos int, v fsm.View)) ([]fsm.Result, error) {
 	data := append(make([]byte, fsm.HeaderSize), ops...)
-	fsm.SealEntry(data, fsm.Header{Term: 1, WallMillis: 1_700_000_000_000, MaxValue: 1 << 20}, n)
+	fsm.SealEntry(data, fsm.Header{Term: 1, ClusterMillis: g.clock, WallMillis: 1_700_000_000_000, MaxValue: 1 << 20}, n)
 	entry, err := fsm.OpenEntry(data)
 	if err != nil {
 		return nil, err

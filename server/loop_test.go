@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/dtkv/dtkv/fsm"
 )
 
 // inLoop reports where the server's only connection is served.
@@ -80,4 +82,55 @@ func TestALoopEndsConnectionsThatSentTheirLastByte(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+func TestWhoHasWaitedComesBackToTheLoop(t *testing.T) {
+	s, g := startTestServer(t, nil)
+	g.do(t, &fsm.AcquireLock{Key: []byte("l"), Owner: fsm.Owner{1}, Lease: 1000_000})
+	c := dial(t, s)
+	c.send("DTKV.LOCK other 1000 WAIT 1000")
+	c.want(":2\r\n")
+	if !inLoop(t, s) {
+		t.Error("a lock that was free has driven the connection out of its loop")
+	}
+	c.send("DTKV.LOCK l 1000 WAIT 500")
+	eventually(t, "the client waits", func() bool { return g.waiters("l") == 1 })
+	g.expire(t, 500)
+	c.want("$-1\r\n")
+	for range calmUnits + 2 {
+		c.send("PING")
+		c.want("+PONG\r\n")
+	}
+	if !inLoop(t, s) {
+		t.Error("it has not come back")
+	}
+}
+
+func TestSubscribersLeaveTheLoopAndComeBack(t *testing.T) {
+	s, _ := startTestServer(t, nil)
+	c := subscribed(t, s, "a", "b")
+	eventually(t, "it has left", func() bool { return !inLoop(t, s) })
+	for range calmUnits + 2 {
+		c.send("PING")
+		c.want("*2\r\n$4\r\npong\r\n$0\r\n\r\n")
+	}
+	if inLoop(t, s) {
+		t.Error("a subscriber has come back")
+	}
+	c.send("RESET")
+	c.want("+RESET\r\n")
+	for range calmUnits + 2 {
+		c.send("PING")
+		c.want("+PONG\r\n")
+	}
+	if !inLoop(t, s) {
+		t.Error("it has not come back")
+	}
+	c.send("MULTI", "SUBSCRIBE c", "EXEC")
+	c.want("+OK\r\n+QUEUED\r\n*1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n")
+	eventually(t, "it has left again", func() bool { return !inLoop(t, s) })
+	if n := s.hub.Publish("c", []byte("x")); n != 1 {
+		t.Errorf("%d receivers", n)
+	}
+	c.want(message("c", "x"))
 }

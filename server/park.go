@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	parkedBytes = 64 << 10              // received behind a command that waits; the rest stays in the socket
+	parkedBytes = 1 << 20               // received behind a command that waits; the rest stays in the socket
 	fullPause   = 25 * time.Millisecond // between two looks at a peer that has sent so much
 	leavePause  = 20 * time.Millisecond // before a place in a queue is given up again, doubled up to..
 	leaveRest   = time.Second           // ..this
