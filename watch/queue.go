@@ -91,7 +91,6 @@ type subscription struct {
 	// Guarded by s.mu.
 	gone    bool // ended: what waits of it is not delivered
 	phase   phase
-	reads   uint64           // how many reads of the state have begun or been given up
 	floor   uint64           // changes of this index or below are known
 	held    list             // changes while reading
 	pending map[string]*item // the change of each key that a newer one would replace
@@ -246,7 +245,6 @@ func (s *Subscriber) unknow(b *subscription) {
 		s.remove(b.held.first)
 	}
 	b.phase, b.pending = wanting, nil
-	b.reads++ // a read under way is not the one that is wanted
 }
 
 // fail drops everything and refuses what comes.
@@ -302,28 +300,27 @@ func (s *Subscriber) ready() []*subscription {
 	return wants
 }
 
-// begin marks that a state is being read for b and returns the number of the read. It returns false when none is to be
-// read: now, since too much waits, or at all.
-func (s *Subscriber) begin(b *subscription) (read uint64, ok bool) {
+// begin marks that a state is being read for b. It returns false when none is to be read: now, since too much waits, or at
+// all. A group has one reader at a time, so until that one is done no other read begins.
+func (s *Subscriber) begin(b *subscription) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b.gone || s.err != nil || b.phase != wanting {
-		return 0, false
+		return false
 	}
 	if !s.roomy() {
 		s.wants = append(s.wants, b)
-		return 0, false
+		return false
 	}
 	b.phase = reading
-	b.reads++
-	return b.reads, true
+	return true
 }
 
 // giveUp ends a read that came to nothing, and reports whether the state is still wanted of the hub.
-func (s *Subscriber) giveUp(b *subscription, read uint64) bool {
+func (s *Subscriber) giveUp(b *subscription) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if b.gone || s.err != nil || b.phase != reading || b.reads != read {
+	if b.gone || s.err != nil || b.phase != reading {
 		return false
 	}
 	s.unknow(b)
@@ -331,10 +328,10 @@ func (s *Subscriber) giveUp(b *subscription, read uint64) bool {
 }
 
 // install delivers the state of that index, and of the changes held those that came after it.
-func (s *Subscriber) install(b *subscription, read, index uint64, messages []Message) (wake bool) {
+func (s *Subscriber) install(b *subscription, index uint64, messages []Message) (wake bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if b.gone || s.err != nil || b.phase != reading || b.reads != read {
+	if b.gone || s.err != nil || b.phase != reading {
 		return false
 	}
 	if !s.roomy() { // states of other subscriptions came between

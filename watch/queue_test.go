@@ -75,6 +75,45 @@ func TestADirectoryTooLargeSaysSo(t *testing.T) {
 	})
 }
 
+// Apply waits while a state is looked at, so one look takes in no more than some ten thousand nodes.
+func TestLargeDirectoriesAreReadOneByOne(t *testing.T) {
+	inBubble(t, Options{}, func(r *rig) {
+		var ops []fsm.Op
+		for i := range 6000 {
+			ops = append(ops, set(fmt.Sprint("a.", i), ""), set(fmt.Sprint("b.", i), ""), set(fmt.Sprint("c.", i), ""))
+		}
+		r.apply(ops...)
+		hold := make(chan struct{})
+		r.stuck = hold
+		b := r.subscribe("__watch@0__:x")
+		synctest.Wait()
+		for _, dir := range []string{"a", "b", "c"} {
+			if _, err := b.Subscribe("__watch@0__:" + dir); err != nil {
+				t.Fatal(err)
+			}
+		}
+		close(hold)
+		if got := len(b.take()); got != 1+3*6001 {
+			t.Errorf("%d messages", got)
+		}
+		if n := r.h.Stats().StateReads; n != 3 {
+			t.Errorf("%d reads, want one for x, one for a and b, one for c", n)
+		}
+
+		for i := range 5 { // these fit nothing, and cost as much to look for
+			if _, err := b.PSubscribe(fmt.Sprint("__watch@0__:*none", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range b.take() {
+			continue
+		}
+		if n := r.h.Stats().StateReads; n < 3+5 {
+			t.Errorf("%d reads for five patterns over everything", n-3)
+		}
+	})
+}
+
 func TestAStuckWatcherCostsBoundedMemoryAndCatchesUp(t *testing.T) {
 	inBubble(t, Options{Output: 64 << 10}, func(r *rig) {
 		b := r.subscribe("__watch@0__:d", "__watch@0__:quiet")

@@ -14,18 +14,25 @@ import (
 
 var raceEntries = flag.Int("watch.entries", 4000, "how many entries the random writer of the race test makes")
 
-// witness is a client that keeps what it hears: the state of everything it watches, as far as it knows.
-type witness struct {
+// client is a subscriber with a witness for each of its subscriptions.
+type client struct {
 	*reader
+	slow      int                 // it takes about that many messages at a time, 0 for all
+	witnesses map[string]*witness // by channel or pattern
+}
+
+// witness keeps what it hears: the state of everything that one subscription watches, as far as it knows.
+type witness struct {
+	t       *testing.T
 	pattern string
 	channel string // unless pattern
 	dir     string // below which all it watches is
-	slow    int    // it takes that many messages at a time, 0 for all
 
 	known  map[string]string // of present keys: kind and value
 	index  map[string]uint64 // the last one heard, of each key
 	latest uint64            // over all keys
 	begun  bool              // it has heard a state, and nothing was lost since
+	vague  bool              // the last state was partial
 	told   int               // how often it was told that something was lost
 }
 
@@ -46,10 +53,8 @@ func (w *witness) hear(m Message) error {
 	}
 	w.latest, w.index[n.Key] = n.Index, n.Index
 	if root := n.Key == w.dir || w.pattern != "" && n.Key == ""; root && (n.Event == "state" || n.Event == "flushdb") {
-		if n.Partial {
-			return fmt.Errorf("a partial state of so few nodes")
-		}
 		w.begun = w.begun || n.Event == "state"
+		w.vague = n.Partial
 		clear(w.known)
 	}
 	if w.pattern != "" && n.Key == "" {
@@ -64,30 +69,52 @@ func (w *witness) hear(m Message) error {
 	return nil
 }
 
+// watch subscribes to a channel or pattern.
+func (c *client) watch(name string, pattern bool) {
+	w := &witness{t: c.t, known: map[string]string{}, index: map[string]uint64{}}
+	c.witnesses[name] = w
+	var err error
+	if pattern {
+		w.pattern = name
+		_, err = c.PSubscribe(name)
+	} else {
+		w.channel, w.dir = name, strings.TrimPrefix(name, "__watch@0__:")
+		_, err = c.Subscribe(name)
+	}
+	if err != nil {
+		c.t.Error(err)
+	}
+}
+
 // run takes messages until done is closed and nothing waits.
-func (w *witness) run(seed uint64, done <-chan struct{}) {
+func (c *client) run(seed uint64, done <-chan struct{}) {
 	r := rand.New(rand.NewPCG(seed, seed))
+	failed := false
 	for {
 		most := 1000
-		if w.slow > 0 {
-			most = 1 + r.IntN(w.slow)
+		if c.slow > 0 {
+			most = 1 + r.IntN(c.slow)
 		}
-		for all := w.Take(most); len(all) > 0; all = w.Take(most) {
+		for all := c.Take(most); len(all) > 0; all = c.Take(most) {
 			for _, m := range all {
-				if err := w.hear(m); err != nil {
-					w.t.Errorf("seed %d, %s%s: %v", seed, w.channel, w.pattern, err)
-					return
+				name := m.Channel
+				if m.Kind == Pattern {
+					name = m.Pattern
+				}
+				if err := c.witnesses[name].hear(m); err != nil && !failed {
+					c.t.Errorf("seed %d, %s: %v", seed, name, err)
+					failed = true // but read on, or the hub would not come to rest
 				}
 			}
-			if w.slow > 0 && r.IntN(4) == 0 {
-				time.Sleep(time.Duration(r.IntN(3000)) * time.Microsecond) // a slow reader is what it is
+			if c.slow > 0 && r.IntN(4) == 0 {
+				time.Sleep(time.Duration(r.IntN(1000)) * time.Microsecond) // a slow reader is what it is
 			}
 		}
 		select {
-		case <-w.wakes:
+		case <-c.wakes:
 		case <-done:
 			select {
-			case <-w.wakes: // it was both: go on until nothing comes
+			case <-c.wakes: // it was both: go on until nothing comes
 			default:
 				return
 			}
@@ -97,6 +124,9 @@ func (w *witness) run(seed uint64, done <-chan struct{}) {
 
 // final checks that what w knows is what is there.
 func (w *witness) final(v fsm.View) error {
+	if w.vague {
+		return nil
+	}
 	want := map[string]string{}
 	v.Ascend(func(n *fsm.Node) bool {
 		if w.pattern != "" && !naive(w.pattern, "__watch@0__:"+n.Key) || !covers(w.dir, n.Key) {
@@ -152,18 +182,38 @@ func randomOps(r *rand.Rand) []fsm.Op {
 	return append(ops, &fsm.ExpireDue{Limit: 1})
 }
 
+// names are what clients of the race test subscribe to.
+var names = []struct {
+	name    string
+	pattern bool
+}{
+	{"__watch@0__:", false},
+	{"__watch@0__:a", false},
+	{"__watch@0__:a.b", false},
+	{"__watch@0__:a.b.c", false},
+	{"__watch@0__:e", false},
+	{"__watch@0__:g", false},
+	{"__watch@0__:a.b.h", false},
+	{"__watch@0__:e.f.k", false},
+	{"__watch@0__:a.*", true},
+	{"__watch@0__:*k", true},
+	{"__watch@0__:a.[bd]*", true},
+	{"__watch@0__:*", true},
+}
+
 // Whatever happens, in the end every watcher knows what is there, and on the way it never heard anything older than it
 // knew already.
 func TestEveryWatcherEndsWithTheFinalState(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		o        Options
+		all      bool // each client watches everything
 		restores bool
 	}{
-		{"with room", Options{}, false},
-		{"with little room for what waits", Options{Output: 48 << 10}, false},
-		{"with a short ring", Options{RingEvents: 40}, false},
-		{"with snapshots that replace the state", Options{}, true},
+		{"with room", Options{}, false, false},
+		{"with little room for what waits", Options{Output: 30 << 10}, true, false},
+		{"with a short ring", Options{RingEvents: 40}, false, false},
+		{"with snapshots that replace the state", Options{}, true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			seed := uint64(time.Now().UnixNano())
@@ -171,29 +221,18 @@ func TestEveryWatcherEndsWithTheFinalState(t *testing.T) {
 			r := newRig(t, c.o)
 			done := make(chan struct{})
 			var wg sync.WaitGroup
-			var mu sync.Mutex
-			var all []*witness
+			var all []*client
 			join := func() {
-				w := &witness{known: map[string]string{}, index: map[string]uint64{}}
-				w.slow = []int{0, 0, 1, 20}[random.IntN(4)]
-				var err error
-				w.reader = r.join()
-				if random.IntN(3) == 0 {
-					w.pattern = []string{"__watch@0__:a.*", "__watch@0__:*k", "__watch@0__:a.[bd]*", "__watch@0__:*"}[random.IntN(4)]
-					_, err = w.PSubscribe(w.pattern)
-				} else {
-					w.dir = []string{"", "a", "a.b", "a.b.c", "e", "g", "a.b.h", "e.f.k"}[random.IntN(8)]
-					w.channel = "__watch@0__:" + w.dir
-					_, err = w.Subscribe(w.channel)
+				who := &client{reader: r.join(), slow: []int{0, 0, 1, 20}[random.IntN(4)], witnesses: map[string]*witness{}}
+				one := random.IntN(len(names))
+				for i, n := range names {
+					if c.all || i == one {
+						who.watch(n.name, n.pattern)
+					}
 				}
-				if err != nil {
-					t.Error(err)
-				}
-				mu.Lock()
-				all = append(all, w)
-				mu.Unlock()
+				all = append(all, who)
 				n := uint64(len(all))
-				wg.Go(func() { w.run(seed+n, done) })
+				wg.Go(func() { who.run(seed+n, done) })
 			}
 			for i := range *raceEntries {
 				if i%100 == 0 {
@@ -215,20 +254,25 @@ func TestEveryWatcherEndsWithTheFinalState(t *testing.T) {
 			quiesce(t, r, all)
 			close(done)
 			wg.Wait()
-			told := 0
-			for _, w := range all {
-				told += w.told
-				if err := w.final(r.m.View()); err != nil {
-					t.Errorf("seed %d, %s%s: %v", seed, w.channel, w.pattern, err)
+			told, vague := 0, 0
+			for _, who := range all {
+				for name, w := range who.witnesses {
+					told += w.told
+					if w.vague {
+						vague++
+					}
+					if err := w.final(r.m.View()); err != nil {
+						t.Errorf("seed %d, %s: %v", seed, name, err)
+					}
 				}
 			}
-			t.Logf("%d watchers, told %d times that something was lost, %+v", len(all), told, r.h.Stats())
+			t.Logf("%d clients, told %d times that something was lost, %d know a partial state, %+v", len(all), told, vague, r.h.Stats())
 		})
 	}
 }
 
 // quiesce waits until the hub and all readers have nothing left to do.
-func quiesce(t *testing.T, r *rig, all []*witness) {
+func quiesce(t *testing.T, r *rig, all []*client) {
 	deadline := time.Now().Add(time.Minute)
 	rest := func() bool {
 		if r.h.Stats().Lag > 0 {
@@ -275,8 +319,7 @@ func TestStuckSubscribersAndReadersKeepNothing(t *testing.T) {
 	if s := r.h.Stats(); s.RingBytes > 256<<10 {
 		t.Errorf("%d bytes in a ring of 256 KiB", s.RingBytes)
 	}
-	close(r.stuck)
-}
+} // and Close ends what is stuck
 
 // Apply takes no lock that anybody holds while working for subscribers: with all of them held it goes on.
 func TestApplyWaitsForNobody(t *testing.T) {
@@ -297,4 +340,59 @@ func TestApplyWaitsForNobody(t *testing.T) {
 	r.h.asks.mu.Unlock()
 	b.mu.Unlock()
 	r.h.mu.Unlock()
+}
+
+// Everybody comes and goes while events flow: nobody is left in an index, and nothing is written after it was seen.
+func TestSubscribersComeAndGo(t *testing.T) {
+	r := newRig(t, Options{})
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(i)))
+			for stopped := false; !stopped; {
+				select {
+				case <-stop:
+					stopped = true
+				default:
+				}
+				b := r.join()
+				for range random.IntN(20) {
+					n := names[random.IntN(len(names))]
+					var err error
+					switch random.IntN(6) {
+					case 0:
+						_, err = b.PSubscribe(n.name)
+					case 1:
+						b.Unsubscribe(n.name)
+					case 2:
+						b.Take(random.IntN(50))
+					case 3:
+						r.h.Publish(n.name, []byte("{}"))
+					case 4:
+						after := r.h.Last(0)
+						r.h.Wait(0, "a", after, func() {})()
+					default:
+						_, err = b.Subscribe(n.name)
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				}
+				b.Leave()
+			}
+		})
+	}
+	random := rand.New(rand.NewPCG(2, 2))
+	for range 2000 {
+		r.apply(randomOps(random)...)
+	}
+	close(stop)
+	wg.Wait()
+	if s := r.h.Stats(); s.Subscribers+s.Channels+s.Patterns+s.Waits != 0 || r.h.hearing.Load() != 0 {
+		t.Errorf("left are %+v", s)
+	}
+	if g := r.h.group(0); len(g.watch)+len(g.patterns) != 0 || !r.h.watched.empty() {
+		t.Error("an index is not empty")
+	}
 }

@@ -130,6 +130,9 @@ type image struct {
 	self    glimpse // of a channel: its node
 	below   []glimpse
 	partial bool
+
+	visited int   // nodes looked at
+	bytes   int64 // about what the messages will take
 }
 
 // glimpse is one node in one state, nil if there is none. Nodes never change, so it may outlive the view.
@@ -142,12 +145,11 @@ type glimpse struct {
 
 // readState reads one state for all of the batch and returns those that have to be asked for again.
 func (h *Hub) readState(g *group, batch []*subscription) (again []*subscription, err error) {
-	reads := make([]uint64, 0, len(batch))
 	want := batch[:0]
 	images := make(map[*topic]*image)
 	for _, b := range batch {
-		if read, ok := b.s.begin(b); ok {
-			want, reads = append(want, b), append(reads, read)
+		if b.s.begin(b) {
+			want = append(want, b)
 			images[b.t] = nil
 		}
 	}
@@ -158,19 +160,20 @@ func (h *Hub) readState(g *group, batch []*subscription) (again []*subscription,
 	var index uint64
 	err = h.o.State(h.ctx, g.id, func(v fsm.View) {
 		index = v.Index()
-		room := maxBelow // for all, so that apply does not wait long
-		for i := range want {
-			if t := want[i].t; images[t] == nil && room > 0 {
+		nodes, bytes := maxBelow, int64(maxBelowBytes) // for all, so that apply does not wait long
+		for _, b := range want {
+			if t := b.t; images[t] == nil && nodes > 0 && bytes > 0 {
 				images[t] = t.look(v, h.maxState())
-				room -= 1 + len(images[t].below)
+				nodes -= images[t].visited
+				bytes -= images[t].bytes
 			}
 		}
 	})
 	messages := make(map[*topic][]Message)
-	for i, b := range want {
+	for _, b := range want {
 		seen := images[b.t]
 		if err != nil || seen == nil {
-			if b.s.giveUp(b, reads[i]) {
+			if b.s.giveUp(b) {
 				again = append(again, b)
 			}
 			continue
@@ -178,7 +181,7 @@ func (h *Hub) readState(g *group, batch []*subscription) (again []*subscription,
 		if messages[b.t] == nil {
 			messages[b.t] = seen.messages(b.t, index)
 		}
-		if b.s.install(b, reads[i], index, messages[b.t]) {
+		if b.s.install(b, index, messages[b.t]) {
 			b.s.wake()
 		}
 	}
@@ -188,34 +191,32 @@ func (h *Hub) readState(g *group, batch []*subscription) (again []*subscription,
 // maxState returns how many bytes of keys and values the state of a directory may have.
 func (h *Hub) maxState() int64 { return min(maxBelowBytes, h.output.Load()/8) }
 
-// look takes from v what the topic is about.
+// look takes from v what the topic is about. Below a directory it takes in at most that many bytes.
 func (t *topic) look(v fsm.View, room int64) *image {
-	m := &image{}
+	m := &image{visited: 1}
 	dir := t.key
 	if t.kind == Pattern {
 		dir = t.dir()
-	} else {
-		n, _ := v.Lookup([]byte(t.key))
+	} else if n, ok := v.Lookup([]byte(t.key)); ok {
 		m.self = look(t.key, n)
+		m.bytes = int64(len(n.Value))
+	} else {
+		m.self.key = t.key
 	}
 	name := string(appendName(nil, fromWatch, t.group.id, ""))
-	visit := func(n *fsm.Node) bool {
-		if t.kind == Pattern && !t.glob.matches(name+n.Key) {
-			return true
+	v.Subtree([]byte(dir), func(n *fsm.Node) bool {
+		m.visited++
+		fits := t.kind != Pattern || t.glob.matches(name+n.Key)
+		if fits {
+			m.bytes += int64(itemSize + len(n.Key) + len(n.Value))
 		}
-		room -= int64(itemSize + len(n.Key) + len(n.Value))
-		if m.partial = room < 0; m.partial {
+		if m.partial = m.visited > maxBelow+1 || m.bytes > room; m.partial {
 			return false
 		}
-		m.below = append(m.below, look(n.Key, n))
-		return true
-	}
-	left := maxBelow
-	v.Subtree([]byte(dir), func(n *fsm.Node) bool {
-		if left--; left < 0 {
-			m.partial = true
+		if fits {
+			m.below = append(m.below, look(n.Key, n))
 		}
-		return !m.partial && visit(n)
+		return true
 	})
 	if m.partial {
 		m.below = nil
@@ -225,7 +226,7 @@ func (t *topic) look(v fsm.View, room int64) *image {
 
 func look(key string, n *fsm.Node) glimpse {
 	g := glimpse{key: key, node: n}
-	if n != nil && n.Kind == fsm.Lock {
+	if n.Kind == fsm.Lock {
 		holder, _ := n.Lock().Holder()
 		g.holder, g.token = holder.Owner, n.Lock().Token()
 	}

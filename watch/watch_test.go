@@ -177,6 +177,16 @@ func TestAnEntryTellsOfEachKeyOnce(t *testing.T) {
 	}
 }
 
+func TestWhatAFlushTookAwayInTheSameEntryIsNotToldOf(t *testing.T) {
+	inBubble(t, Options{}, func(r *rig) {
+		r.set("d.k", "0")
+		b := r.subscribe("__watch@0__:d")
+		b.take()
+		r.apply(set("d.k", "1"), &fsm.Flush{})
+		b.want(`{"index":3,"event":"flushdb","key":"d","kind":"none"}`)
+	})
+}
+
 func TestAFlushReachesEveryWatchedKey(t *testing.T) {
 	inBubble(t, Options{}, func(r *rig) {
 		r.set("d.k", "0")
