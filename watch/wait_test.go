@@ -37,11 +37,11 @@ func TestParkedRequestsHearOnceHowTheyEnded(t *testing.T) {
 		{"granted when the holder lets go", func(r *rig) { r.apply(release(1)) }, "[{1 2}]"},
 		{"granted when the holder's lease ends", func(r *rig) {
 			r.apply(&fsm.AcquireLock{Key: []byte("l"), Owner: fsm.Owner{1}, Lease: 100})
-			r.clock = 100
+			r.clock = 200
 			r.apply(&fsm.ExpireDue{Limit: 10})
 		}, "[{1 2}]"},
 		{"gave up when its own time is over", func(r *rig) {
-			r.clock = 500
+			r.clock = 600
 			r.apply(&fsm.ExpireDue{Limit: 10})
 			r.apply(release(1))
 		}, "[{2 0}]"},
