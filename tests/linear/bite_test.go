@@ -20,15 +20,13 @@ func try(owner int, lease, token int64) lockOp {
 	return lockOp{act: acquire, owner: owner, lease: lease, token: token}
 }
 
-func waitFor(owner int, lease, wait int64) lockOp {
-	return lockOp{act: ask, owner: owner, lease: lease, wait: wait, id: owner}
+func waitFor(owner int, lease, wait, token int64) lockOp {
+	return lockOp{act: ask, owner: owner, lease: lease, wait: wait, token: token, id: owner}
 }
 
-func got(owner int, token int64) lockOp {
-	return lockOp{act: granted, owner: owner, token: token, id: owner}
+func answered(owner int, token int64) lockOp {
+	return lockOp{act: told, owner: owner, token: token, id: owner}
 }
-
-func null(owner int) lockOp { return lockOp{act: gaveUp, owner: owner, id: owner} }
 
 func unlock(owner int) lockOp { return lockOp{act: release, owner: owner, done: true} }
 
@@ -84,32 +82,32 @@ func TestTheLockModelBites(t *testing.T) {
 		{
 			"who came first is served first",
 			history{
-				try(1, 99, 1).at(0, 1), waitFor(2, 99, 99).at(2, 20), info(1, 1, 1).at(3, 4), waitFor(3, 99, 99).at(5, 30),
-				unlock(1).at(10, 11), got(2, 2).at(2, 20), unlock(2).at(21, 22), got(3, 3).at(5, 30),
+				try(1, 99, 1).at(0, 1), waitFor(2, 99, 99, 2).at(2, 20), info(1, 1, 1).at(3, 4), waitFor(3, 99, 99, 3).at(5, 30),
+				unlock(1).at(10, 11), answered(2, 2).at(2, 20), unlock(2).at(21, 22), answered(3, 3).at(5, 30),
 			},
 			history{
-				try(1, 99, 1).at(0, 1), waitFor(2, 99, 99).at(2, 30), info(1, 1, 1).at(3, 4), waitFor(3, 99, 99).at(5, 20),
-				unlock(1).at(10, 11), got(3, 2).at(5, 20), unlock(3).at(21, 22), got(2, 3).at(2, 30),
+				try(1, 99, 1).at(0, 1), waitFor(2, 99, 99, 3).at(2, 30), info(1, 1, 1).at(3, 4), waitFor(3, 99, 99, 2).at(5, 20),
+				unlock(1).at(10, 11), answered(3, 2).at(5, 20), unlock(3).at(21, 22), answered(2, 3).at(2, 30),
 			},
 		},
 		{
 			"who waits gives up when the time is over, not before",
-			history{try(1, 99, 1).at(0, 1), waitFor(2, 10, 10).at(2, 12), null(2).at(2, 12)},
-			history{try(1, 99, 1).at(0, 1), waitFor(2, 10, 10).at(2, 11), null(2).at(2, 11)},
+			history{try(1, 99, 1).at(0, 1), waitFor(2, 10, 10, 0).at(2, 12), answered(2, 0).at(2, 12)},
+			history{try(1, 99, 1).at(0, 1), waitFor(2, 10, 10, 0).at(2, 11), answered(2, 0).at(2, 11)},
 		},
 		{
 			"who waits gets the lock when it is free",
-			history{try(1, 99, 1).at(0, 1), waitFor(2, 10, 10).at(2, 9), unlock(1).at(5, 6), got(2, 2).at(2, 9)},
-			history{try(1, 99, 1).at(0, 1), waitFor(2, 10, 10).at(2, 9), got(2, 2).at(2, 9), info(1, 1, 0).at(10, 11)},
+			history{try(1, 99, 1).at(0, 1), waitFor(2, 10, 10, 2).at(2, 9), unlock(1).at(5, 6), answered(2, 2).at(2, 9)},
+			history{try(1, 99, 1).at(0, 1), waitFor(2, 10, 10, 2).at(2, 9), answered(2, 2).at(2, 9), info(1, 1, 0).at(10, 11)},
 		},
 		{
 			"a lease that was handed over counts from then",
 			history{
-				try(1, 99, 1).at(0, 1), waitFor(2, 10, 99).at(2, 20), unlock(1).at(15, 16), got(2, 2).at(2, 20),
+				try(1, 99, 1).at(0, 1), waitFor(2, 10, 99, 2).at(2, 20), unlock(1).at(15, 16), answered(2, 2).at(2, 20),
 				try(3, 10, 3).at(21, 25),
 			},
 			history{
-				try(1, 99, 1).at(0, 1), waitFor(2, 10, 99).at(2, 20), unlock(1).at(15, 16), got(2, 2).at(2, 20),
+				try(1, 99, 1).at(0, 1), waitFor(2, 10, 99, 2).at(2, 20), unlock(1).at(15, 16), answered(2, 2).at(2, 20),
 				try(3, 10, 3).at(21, 24),
 			},
 		},
@@ -125,8 +123,8 @@ func TestTheLockModelBites(t *testing.T) {
 		},
 		{
 			"a place ends with its connection, not before",
-			history{try(1, 99, 1).at(0, 1), hungUp(waitFor(2, 99, 99), 10).at(2, 90), info(1, 1, 1).at(3, 4), info(1, 1, 0).at(5, 11)},
-			history{try(1, 99, 1).at(0, 1), hungUp(waitFor(2, 99, 99), 10).at(2, 90), info(1, 1, 1).at(3, 4), info(1, 1, 0).at(5, 9)},
+			history{try(1, 99, 1).at(0, 1), hungUp(waitFor(2, 99, 99, 0), 10).at(2, 90), info(1, 1, 1).at(3, 4), info(1, 1, 0).at(5, 11)},
+			history{try(1, 99, 1).at(0, 1), hungUp(waitFor(2, 99, 99, 0), 10).at(2, 90), info(1, 1, 1).at(3, 4), info(1, 1, 0).at(5, 9)},
 		},
 	}
 	for _, tt := range tests {

@@ -117,8 +117,8 @@ func (p *contender) act() {
 	case n < 20:
 		p.tryLock(lease)
 	case n < 50:
-		p.tryLock(lease)
-	case n < 0 && p.gone.Add(1) <= abandons:
+		p.lock(lease, wait)
+	case n < 51 && p.gone.Add(1) <= abandons:
 		p.hangUp(lease, wait)
 	case n < 75:
 		a := p.send("DTKV.UNLOCK", p.key, "OWNER", p.id)
@@ -138,7 +138,7 @@ func (p *contender) tryLock(lease time.Duration) {
 
 func (p *contender) lock(lease, wait time.Duration) {
 	a := p.send("DTKV.LOCK", p.key, millis(lease), "WAIT", millis(wait), "OWNER", p.id)
-	op := lockOp{act: ask, lease: int64(lease), wait: int64(wait), id: p.nextID()}
+	op := lockOp{act: ask, lease: int64(lease), wait: int64(wait), id: p.nextID(), token: number(a.reply)}
 	if a.unknown {
 		op.leaves = min(a.ret, never-int64(keeps)) + int64(keeps)
 	}
@@ -146,11 +146,7 @@ func (p *contender) lock(lease, wait time.Duration) {
 	if a.unknown {
 		return
 	}
-	op = lockOp{act: gaveUp, id: op.id}
-	if token := number(a.reply); token > 0 {
-		op.act, op.token = granted, token
-	}
-	p.note(a, op, "null", "token")
+	p.note(a, lockOp{act: told, id: op.id, token: op.token}, "null", "token")
 }
 
 // hangUp waits for the lock on a connection that it closes, perhaps while it waits.
@@ -227,7 +223,7 @@ type grant struct {
 func (c *contest) grants() []grant {
 	first := map[int64]grant{}
 	for _, op := range c.ops {
-		if op.act != acquire && op.act != granted || op.token == 0 {
+		if op.act != acquire && op.act != told || op.token == 0 {
 			continue
 		}
 		g := grant{c.key, op.token, op.owner, op.call, op.ret}

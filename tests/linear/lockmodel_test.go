@@ -18,8 +18,7 @@ type lockAct uint8
 const (
 	acquire  lockAct = iota // DTKV.LOCK without WAIT
 	ask                     // DTKV.LOCK with WAIT: the moment at which it is carried out
-	granted                 // the same command: the moment at which its token is sent
-	gaveUp                  // the same command: the moment at which its null is sent
+	told                    // the same command: the moment at which its answer is known
 	release                 // DTKV.UNLOCK
 	renew                   // DTKV.RENEW
 	lockInfo                // DTKV.LOCKINFO
@@ -27,14 +26,15 @@ const (
 
 // lockOp is an operation on a lock with what came back. Times are nanoseconds of the clients' clock.
 //
-// A command that waits is two operations: its place in the queue and its answer are two moments.
+// A command that waits is two operations, since its place in the queue and its answer are two moments. The first knows the
+// answer already: the checker need not try what cannot lead to it.
 type lockOp struct {
 	act         lockAct
 	owner       int
 	lease, wait int64
 	call, ret   int64 // it took effect between the two
 	unknown     bool  // nothing came back: it took effect, or never will
-	id          int   // ask, granted, gaveUp: the command
+	id          int   // ask, told: the command
 	token       int64 // the token that came back; 0: null, or NOTOWNER
 	waiters     int   // lockInfo, whose owner is the holder and 0 if the lock is free
 	done        bool  // release: 1 came back
@@ -47,17 +47,20 @@ type lockOp struct {
 // place is a participant. Times say from when on something may happen at the earliest.
 type place struct {
 	owner  int
+	token  int64 // what it is told in the end: a token, 0: null, or unseen
 	lease  int64
 	leaves int64 // it gives up waiting
 	yields int64 // it holds the lock and loses it whatever its lease, since its connection is gone
 }
 
+// unseen is a token that no reply showed yet.
+const unseen = -1
+
 // lockState is a lock. It is comparable, so that the checker can tell known states from new ones.
 type lockState struct {
-	now     int64                 // all that happened so far may have happened by now
-	holder  place                 // owner 0: the lock is free
+	now     int64                 // the latest log entry is from then or later: reads leave no entry
+	holder  place                 // owner 0: the lock is free; its token may be unseen
 	ends    int64                 // the holder's lease ends, at the earliest
-	token   int64                 // the holder's; 0: nobody has seen it yet
 	latest  int64                 // of all tokens that were seen
 	queue   [lockOwners]place     // those who wait, in order
 	waiting int                   // how many they are
@@ -72,7 +75,12 @@ func lockModel() porcupine.Model {
 			var all []any
 			op := input.(lockOp)
 			for _, s := range state.(lockState).settled(op.ret) {
-				s.now = max(s.now, op.call)
+				if op.act != lockInfo {
+					s.now = max(s.now, op.call)
+				}
+				if s.now > op.ret {
+					continue
+				}
 				if next, ok := s.step(op); ok {
 					all = append(all, next.forgetful())
 				}
@@ -103,7 +111,9 @@ func (s lockState) settled(by int64) []lockState {
 	for i := 0; i < len(all); i++ {
 		s := all[i]
 		if at := max(s.now, min(s.ends, s.holder.yields)); s.holder.owner != 0 && at <= by {
-			add(s.passed(at))
+			if next, ok := s.passed(at); ok {
+				add(next)
+			}
 		}
 		for w := range s.waiting {
 			if at := max(s.now, s.queue[w].leaves); at <= by {
@@ -128,21 +138,25 @@ func (s lockState) forgetful() lockState {
 	return s
 }
 
-// passed is s after the holder has gone: the first in the queue has the lock, under a token that nobody has seen yet.
-func (s lockState) passed(at int64) lockState {
-	next := s.queue[0]
+// passed is s after the holder has gone: the first in the queue has the lock, and its lease begins. It is false if the first
+// was told something else.
+func (s lockState) passed(at int64) (lockState, bool) {
 	if s.waiting == 0 {
-		s.now, s.holder, s.ends, s.token = at, place{}, 0, 0
-		return s
+		s.now, s.holder, s.ends = at, place{}, 0
+		return s, true
 	}
-	return s.without(0, at).held(next, at, 0)
+	next := s.queue[0]
+	return s.without(0, at).held(next)
 }
 
-// held is s with a new holder. A token of 0 is one that nobody has seen yet.
-func (s lockState) held(p place, at, token int64) lockState {
-	s.now, s.holder, s.ends, s.token = at, p, at+p.lease, token
-	s.latest = max(s.latest, token)
-	return s
+// held is s with a new holder, false if it was told no token, or one that is none for a new holder.
+func (s lockState) held(p place) (lockState, bool) {
+	if p.token != unseen && p.token <= s.latest {
+		return s, false
+	}
+	s.holder, s.ends = p, s.now+p.lease
+	s.latest = max(s.latest, p.token)
+	return s, true
 }
 
 // without is s without one of those who wait.
@@ -159,11 +173,15 @@ func (s lockState) step(op lockOp) (lockState, bool) {
 	switch op.act {
 	case acquire, ask:
 		return s.acquired(op)
-	case granted:
+	case told:
+		if s.asked[op.owner] != int64(op.id) {
+			return s, false
+		}
+		if op.token == 0 {
+			return s, s.holder.owner != op.owner && s.find(op.owner) < 0
+		}
 		s, ok := s.bears(op.token)
-		return s, ok && s.holder.owner == op.owner && s.asked[op.owner] == int64(op.id)
-	case gaveUp:
-		return s, s.holder.owner != op.owner && s.find(op.owner) < 0 && s.asked[op.owner] == int64(op.id)
+		return s, ok && s.holder.owner == op.owner
 	case release:
 		return s.released(op)
 	case renew:
@@ -171,7 +189,7 @@ func (s lockState) step(op lockOp) (lockState, bool) {
 			return s, op.token == 0
 		}
 		s, ok := s.bears(op.token)
-		s.holder.lease, s.ends = op.lease, s.now+op.lease
+		s.ends = s.now + op.lease
 		return s, ok || op.unknown
 	case lockInfo:
 		if s.holder.owner != op.owner || s.waiting != op.waiters {
@@ -186,22 +204,24 @@ func (s lockState) step(op lockOp) (lockState, bool) {
 }
 
 func (s lockState) acquired(op lockOp) (lockState, bool) {
-	p := place{op.owner, op.lease, never, never}
+	p := place{owner: op.owner, token: op.token, lease: op.lease, leaves: never, yields: never}
+	if op.unknown {
+		p.token = unseen
+	}
 	if op.yields != 0 {
 		p.yields = op.yields
 	}
-	if op.act == ask {
+	if op.act == ask && !op.unknown {
 		s.asked[op.owner] = int64(op.id)
 	}
 	switch w := s.find(op.owner); {
 	case s.holder.owner == 0:
-		if op.act == acquire && !op.unknown && op.token <= s.latest {
-			return s, false
-		}
-		return s.held(p, s.now, op.token), true
+		return s.held(p)
 	case s.holder.owner == op.owner:
 		ok := true
-		if op.act == acquire && !op.unknown {
+		if op.unknown {
+			p.token = s.holder.token
+		} else {
 			s, ok = s.bears(op.token)
 		}
 		s.holder, s.ends = p, s.now+op.lease
@@ -209,9 +229,11 @@ func (s lockState) acquired(op lockOp) (lockState, bool) {
 	case op.act == acquire:
 		return s, op.token == 0
 	default:
-		p.leaves = s.now + op.wait
+		if p.token <= 0 {
+			p.leaves = s.now + op.wait
+		}
 		if op.leaves != 0 {
-			p.leaves = min(p.leaves, max(op.leaves, s.now))
+			p.leaves = min(p.leaves, op.leaves)
 		}
 		if w < 0 {
 			w = s.waiting
@@ -223,21 +245,24 @@ func (s lockState) acquired(op lockOp) (lockState, bool) {
 }
 
 func (s lockState) released(op lockOp) (lockState, bool) {
+	ok := op.done || op.unknown
 	if s.holder.owner == op.owner {
-		return s.passed(s.now), op.done || op.unknown
+		next, possible := s.passed(s.now)
+		return next, possible && ok
 	}
 	if w := s.find(op.owner); w >= 0 {
-		return s.without(w, s.now), op.done || op.unknown
+		return s.without(w, s.now), ok
 	}
 	return s, !op.done
 }
 
 // bears is s when the holder's token is seen, false if that cannot be it.
 func (s lockState) bears(token int64) (lockState, bool) {
-	if s.holder.owner == 0 || s.token != 0 && s.token != token || s.token == 0 && token <= s.latest {
+	known := s.holder.token
+	if s.holder.owner == 0 || known != unseen && known != token || known == unseen && token <= s.latest {
 		return s, false
 	}
-	s.token, s.latest = token, token
+	s.holder.token, s.latest = token, token
 	return s, true
 }
 
@@ -252,7 +277,7 @@ func (s lockState) find(owner int) int {
 }
 
 func (o lockOp) String() string {
-	name := [...]string{"lock", "ask", "granted", "gave up", "unlock", "renew", "info"}[o.act]
+	name := [...]string{"lock", "ask", "told", "unlock", "renew", "info"}[o.act]
 	text := fmt.Sprintf("%d %s", o.owner, name)
 	if o.lease != 0 {
 		text += fmt.Sprintf(" lease %d ms", o.lease/1e6)
@@ -267,7 +292,7 @@ func (o lockOp) String() string {
 		text += fmt.Sprintf(" -> %v", o.done)
 	case o.act == lockInfo:
 		text += fmt.Sprintf(" -> token %d, %d wait", o.token, o.waiters)
-	case o.act != ask:
+	default:
 		text += fmt.Sprintf(" -> %d", o.token)
 	}
 	return text

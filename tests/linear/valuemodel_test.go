@@ -29,7 +29,7 @@ const (
 
 // valueState is what a key holds.
 type valueState struct {
-	now   int64 // all that happened so far may have happened by now
+	now   int64 // the latest log entry is from then or later: reads leave no entry
 	life  life
 	value string
 	owner string
@@ -44,7 +44,12 @@ func valueModel() porcupine.Model {
 			var all []any
 			op := input.(*valueOp)
 			for _, s := range state.(valueState).settled(op.ret) {
-				s.now = max(s.now, op.call)
+				if op.command[0] != "GET" {
+					s.now = max(s.now, op.call)
+				}
+				if s.now > op.ret {
+					continue
+				}
 				reply, next := s.step(op)
 				if op.unknown || reply == op.reply {
 					all = append(all, next.forgetful())
