@@ -64,7 +64,12 @@ func (r *report) firstLife(ctx context.Context, o options, data string, args []s
 	}
 
 	seen := &snapshots{dir: data}
-	samples, err := write(ctx, s, o, seen, progress)
+	writes := load.Writes{Data: o.data, Rate: o.rate, Writers: o.writers}
+	samples, err := writes.During(ctx, s, func(ctx context.Context) error {
+		return seen.watch(ctx, o.snapshots, func(done int) {
+			progress.Doing("writing: %d of %d snapshots seen", done, o.snapshots)
+		})
+	})
 	if err != nil {
 		return err
 	}

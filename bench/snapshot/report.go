@@ -50,13 +50,13 @@ type report struct {
 }
 
 // split sorts the writes by whether a snapshot was being written when they were due.
-func (r *report) split(samples []sample, seen *snapshots) {
+func (r *report) split(samples []load.Sample, seen *snapshots) {
 	var quiet, during []time.Duration
 	for _, s := range samples {
-		if seen.holds(s.at) {
-			during = append(during, s.took)
+		if seen.holds(s.At) {
+			during = append(during, s.Took)
 		} else {
-			quiet = append(quiet, s.took)
+			quiet = append(quiet, s.Took)
 		}
 	}
 	r.Quiet, r.During = load.Summarise(quiet), load.Summarise(during)

@@ -1,17 +1,11 @@
 package main
 
 import (
-	"bufio"
-	"context"
-	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/dtkv/dtkv/bench/load"
 )
@@ -22,7 +16,11 @@ func TestWritesAreSortedBySnapshot(t *testing.T) {
 	}
 	seen := &snapshots{spans: []span{{at(10), at(12), 5 << 20}, {at(20), at(21), 6 << 20}}}
 	r := report{Keys: 1}
-	r.split([]sample{{at(9), 1}, {at(9.8), 2}, {at(11), 3}, {at(12.3), 4}, {at(15), 5}, {at(20.5), 6}, {at(22), 7}}, seen)
+	var samples []load.Sample
+	for i, due := range []float64{9, 9.8, 11, 12.3, 15, 20.5, 22} {
+		samples = append(samples, load.Sample{At: at(due), Took: time.Duration(i + 1)})
+	}
+	r.split(samples, seen)
 	if r.Quiet.Count != 3 || r.Quiet.Largest != 7 || r.During.Count != 4 || r.During.Largest != 6 {
 		t.Errorf("quiet %+v, during %+v", r.Quiet, r.During)
 	}
@@ -52,56 +50,6 @@ func TestSnapshotsAreSeenOnDisk(t *testing.T) {
 	}
 	if busy, bytes := seen.look(); busy || bytes != 100 {
 		t.Errorf("a finished snapshot: %v, %d bytes; want 100", busy, bytes)
-	}
-}
-
-// A writer that waits for each reply before it thinks of the next write would report one slow write and no other.
-func TestWritesThatWaitBehindASlowOneCountFromWhenTheyWereDue(t *testing.T) {
-	const stall = 300 * time.Millisecond
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go answer(l, stall)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	w := writer{o: options{rate: 100, writers: 1, data: load.Data{Keys: 10, Bytes: 1}}, began: time.Now()}
-	server := &load.Server{Addr: l.Addr().String()}
-	time.AfterFunc(2*stall, cancel)
-	if err := server.Talk(func(client *redis.Client) error { return w.run(ctx, client) }); err != nil {
-		t.Fatal(err)
-	}
-	slow := 0
-	for _, s := range w.samples {
-		if s.took > stall/3 {
-			slow++
-		}
-	}
-	if slow < 10 {
-		t.Errorf("%d of %d writes were slow; a stall of %v at 100 a second holds up about 20 for longer than %v", slow, len(w.samples), stall, stall/3)
-	}
-}
-
-// answer says OK to every command, to the first SET only after a while.
-func answer(l net.Listener, stall time.Duration) {
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			for lines := bufio.NewScanner(c); lines.Scan(); {
-				switch line := strings.ToLower(lines.Text()); {
-				case line == "set":
-					time.Sleep(stall)
-					stall = 0
-					fmt.Fprint(c, "+OK\r\n")
-				case line == "hello":
-					fmt.Fprint(c, "-ERR unknown command 'hello'\r\n")
-				}
-			}
-		}()
 	}
 }
 
