@@ -127,7 +127,7 @@ func openGroup(n *Node, id int) (*Group, error) {
 	if err := g.startRaft(logger); err != nil {
 		return nil, errors.Join(err, g.transport.close(), g.stores.close())
 	}
-	n.peers.serve(id, stream)
+	n.peers.serve(use{id, useRaft}, stream.door())
 	g.wg.Go(g.watch.run)
 	g.wg.Go(g.lead)
 	g.wg.Go(g.keepMark)

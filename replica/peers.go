@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"strings"
 	"sync"
@@ -31,10 +32,26 @@ type hello struct {
 	From    string `json:"from"`
 	To      string `json:"to"`
 	Group   int    `json:"group"`
-	Use     string `json:"use"` // "raft"
+	Use     string `json:"use"`
 }
 
-const useRaft = "raft"
+// What streams are for.
+const (
+	useRaft    = "raft"    // messages of the Raft library
+	useForward = "forward" // requests to the leader, see stream
+)
+
+// use says what a stream is for, and in which group.
+type use struct {
+	group int
+	name  string
+}
+
+// door lets streams in.
+type door struct {
+	admit  func(hello) error // the reason to refuse a stream; may be nil
+	accept func(net.Conn, hello)
+}
 
 // peerListener accepts the streams of all groups and hands each to the group it names.
 //
@@ -47,12 +64,12 @@ type peerListener struct {
 
 	mu     sync.Mutex
 	closed bool
-	groups map[int]*raftStream
+	doors  map[use]door
 	greet  map[net.Conn]struct{} // streams whose hello has not come yet
 }
 
 func listenPeers(l net.Listener, meta metadata, logger *slog.Logger) *peerListener {
-	p := &peerListener{listener: l, meta: meta, logger: logger, groups: map[int]*raftStream{}, greet: map[net.Conn]struct{}{}}
+	p := &peerListener{listener: l, meta: meta, logger: logger, doors: map[use]door{}, greet: map[net.Conn]struct{}{}}
 	p.wg.Go(p.accept)
 	return p
 }
@@ -84,7 +101,7 @@ const maxGreeting = 256
 
 // receive reads the hello of one stream and hands it on.
 func (p *peerListener) receive(conn net.Conn) {
-	stream, err := p.readHello(conn)
+	h, d, err := p.readHello(conn)
 	p.mu.Lock()
 	delete(p.greet, conn)
 	p.mu.Unlock()
@@ -94,42 +111,43 @@ func (p *peerListener) receive(conn net.Conn) {
 		conn.Close()
 		return
 	}
-	select {
-	case stream.incoming <- conn:
-	case <-stream.done:
-		conn.Close()
-	}
+	d.accept(conn, h)
 }
 
-func (p *peerListener) readHello(conn net.Conn) (*raftStream, error) {
+func (p *peerListener) readHello(conn net.Conn) (h hello, d door, err error) {
 	conn.SetDeadline(time.Now().Add(helloTimeout))
 	line, err := readLine(conn)
 	if err != nil {
-		return nil, fmt.Errorf("no hello: %w", err)
+		return h, d, fmt.Errorf("no hello: %w", err)
 	}
-	var h hello
 	if err := json.Unmarshal(line, &h); err != nil {
-		return nil, errors.New("no hello: not a dtkv peer")
+		return h, d, errors.New("no hello: not a dtkv peer")
 	}
 	p.mu.Lock()
-	stream := p.groups[h.Group]
+	_, known := p.doors[use{h.Group, useRaft}]
+	d, open := p.doors[use{h.Group, h.Use}]
 	p.mu.Unlock()
 	switch {
 	case h.Version != peerVersion:
-		return nil, fmt.Errorf("peer protocol version %d, this node speaks %d", h.Version, peerVersion)
+		err = fmt.Errorf("peer protocol version %d, this node speaks %d", h.Version, peerVersion)
 	case h.Cluster != p.meta.ClusterID:
-		return nil, fmt.Errorf("node %q is of cluster %q, this node of %q", h.From, h.Cluster, p.meta.ClusterID)
+		err = fmt.Errorf("node %q is of cluster %q, this node of %q", h.From, h.Cluster, p.meta.ClusterID)
 	case h.To != p.meta.NodeID:
-		return nil, fmt.Errorf("the stream is for node %q, this is %q", h.To, p.meta.NodeID)
-	case h.Use != useRaft:
-		return nil, fmt.Errorf("unknown use %q", h.Use)
-	case stream == nil:
-		return nil, fmt.Errorf("no group %d here", h.Group)
+		err = fmt.Errorf("the stream is for node %q, this is %q", h.To, p.meta.NodeID)
+	case !known:
+		err = fmt.Errorf("no group %d here", h.Group)
+	case !open:
+		err = fmt.Errorf("unknown use %q", h.Use)
+	case d.admit != nil:
+		err = d.admit(h)
+	}
+	if err != nil {
+		return h, d, err
 	}
 	if _, err := io.WriteString(conn, helloOK); err != nil {
-		return nil, err
+		return h, d, err
 	}
-	return stream, conn.SetDeadline(time.Time{})
+	return h, d, conn.SetDeadline(time.Time{})
 }
 
 // readLine reads up to a newline byte by byte: whatever follows belongs to the stream's next reader.
@@ -148,18 +166,18 @@ func readLine(r io.Reader) ([]byte, error) {
 	return nil, bufio.ErrTooLong
 }
 
-// serve lets streams for the group in.
-func (p *peerListener) serve(group int, s *raftStream) {
+// serve lets streams of a use in.
+func (p *peerListener) serve(u use, d door) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.groups[group] = s
+	p.doors[u] = d
 }
 
-// forget closes the door on a group.
+// forget closes all doors of a group.
 func (p *peerListener) forget(group int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.groups, group)
+	maps.DeleteFunc(p.doors, func(u use, _ door) bool { return u.group == group })
 }
 
 func (p *peerListener) close() {
@@ -183,6 +201,17 @@ type raftStream struct {
 	once     sync.Once
 }
 
+// door hands what the listener lets in to Accept.
+func (s *raftStream) door() door {
+	return door{accept: func(conn net.Conn, _ hello) {
+		select {
+		case s.incoming <- conn:
+		case <-s.done:
+			conn.Close()
+		}
+	}}
+}
+
 // Accept implements net.Listener.
 func (s *raftStream) Accept() (net.Conn, error) {
 	select {
@@ -204,18 +233,23 @@ func (s *raftStream) Addr() net.Addr { return s.addr }
 
 // Dial implements raft.StreamLayer. The address is id@host:port, see tagged.
 func (s *raftStream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	deadline := time.Now().Add(timeout)
-	h := s.hello
 	to, at, ok := strings.Cut(string(address), addressTag)
 	if !ok {
 		return nil, fmt.Errorf("address %q names no node", address)
 	}
+	h := s.hello
 	h.To = to
-	conn, err := s.dial(at, timeout)
+	return dialPeer(s.dial, at, h, timeout)
+}
+
+// dialPeer opens a stream to a peer and says hello.
+func dialPeer(dial func(string, time.Duration) (net.Conn, error), address string, h hello, timeout time.Duration) (net.Conn, error) {
+	deadline := time.Now().Add(timeout)
+	line, err := json.Marshal(h)
 	if err != nil {
 		return nil, err
 	}
-	line, err := json.Marshal(h)
+	conn, err := dial(address, timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +257,7 @@ func (s *raftStream) Dial(address raft.ServerAddress, timeout time.Duration) (ne
 	if _, err = conn.Write(append(line, '\n')); err == nil {
 		var answer []byte
 		if answer, err = readLine(conn); err == nil && string(answer)+"\n" != helloOK {
-			err = fmt.Errorf("peer %s: %s", address, answer)
+			err = fmt.Errorf("peer %s at %s: %s", h.To, address, answer)
 		}
 	}
 	if err != nil {
