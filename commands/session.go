@@ -169,7 +169,10 @@ type InfoSection struct {
 }
 
 // InfoField is one "name:value" line of INFO.
-type InfoField struct{ Name, Value string }
+type InfoField struct {
+	Name, Value string
+	Number      bool // the value is one, in decimal
+}
 
 // Parameter is one configuration parameter. Fixed ones are refused by CONFIG SET.
 type Parameter struct {

@@ -106,8 +106,8 @@ func (s *fakeSession) Role() Role {
 func (s *fakeSession) Info(sections []string) []InfoSection {
 	s.asked = sections
 	all := []InfoSection{
-		{"Server", []InfoField{{"redis_version", RedisVersion}, {"tcp_port", "6379"}}},
-		{"Keyspace", []InfoField{{"db0", "keys=1,expires=0,avg_ttl=0"}}},
+		{"Server", []InfoField{{Name: "redis_version", Value: RedisVersion}, {Name: "tcp_port", Value: "6379"}}},
+		{"Keyspace", []InfoField{{Name: "db0", Value: "keys=1,expires=0,avg_ttl=0"}}},
 	}
 	if len(sections) == 0 || sections[0] == "all" {
 		return all

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"time"
@@ -41,6 +42,7 @@ func (s *Server) listenHTTP() error {
 //
 //	/healthz  200 while the process works: do not restart it
 //	/readyz   200 while it serves reads and writes: send it clients; else 503 and the reason
+//	/metrics  the numbers of INFO, in the text format of Prometheus
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -59,5 +61,20 @@ func (s *Server) handler() http.Handler {
 		}
 		fmt.Fprintln(w, "ok")
 	})
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		s.printMetrics(w)
+	})
 	return mux
+}
+
+// printMetrics prints what INFO tells in numbers, about the node and group 0.
+func (s *Server) printMetrics(w io.Writer) {
+	for _, section := range s.info(s.group(0), nil) {
+		for _, f := range section.Fields {
+			if f.Number {
+				fmt.Fprintf(w, "dtkv_%s %s\n", f.Name, f.Value)
+			}
+		}
+	}
 }

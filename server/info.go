@@ -51,7 +51,12 @@ func (f *fields) text(name, value string) {
 	*f = append(*f, commands.InfoField{Name: name, Value: value})
 }
 
-func (f *fields) number(name string, n int64) { f.text(name, strconv.FormatInt(n, 10)) }
+func (f *fields) number(name string, n int64) { f.numeral(name, strconv.FormatInt(n, 10)) }
+
+// numeral is a number that is written already.
+func (f *fields) numeral(name, value string) {
+	*f = append(*f, commands.InfoField{Name: name, Value: value, Number: true})
+}
 
 func (f *fields) bytes(name string, n int64) {
 	f.number(name, n)
@@ -306,8 +311,8 @@ func role(status replica.Status) commands.Role {
 
 func infoCPU(_ *Server, _ group, f *fields) {
 	u := usage()
-	f.text("used_cpu_sys", seconds(u.Stime))
-	f.text("used_cpu_user", seconds(u.Utime))
+	f.numeral("used_cpu_sys", seconds(u.Stime))
+	f.numeral("used_cpu_user", seconds(u.Utime))
 }
 
 func seconds(t syscall.Timeval) string { return fmt.Sprintf("%d.%06d", t.Sec, t.Usec) }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -126,7 +127,7 @@ func TestHealthChecks(t *testing.T) {
 	tests := []struct {
 		path string
 		want int
-	}{{"/healthz", 200}, {"/readyz", 200}, {"/", 404}, {"/metrics", 404}}
+	}{{"/healthz", 200}, {"/readyz", 200}, {"/", 404}, {"/metrics", 200}}
 	for _, test := range tests {
 		if got := get(test.path); got != test.want {
 			t.Errorf("%s: %d, want %d", test.path, got, test.want)
@@ -142,6 +143,23 @@ func TestHealthChecks(t *testing.T) {
 	}
 	if got := get("/healthz"); got != 200 {
 		t.Errorf("healthy while stopping: %d, want 200", got)
+	}
+}
+
+func TestMetricsAreTheNumbersOfInfo(t *testing.T) {
+	s, _ := newTestServer(Default())
+	w := httptest.NewRecorder()
+	s.handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	line := regexp.MustCompile(`^dtkv_[a-z][a-z0-9_]* -?[0-9]+(\.[0-9]+)?$`)
+	for text := range strings.Lines(w.Body.String()) {
+		if !line.MatchString(strings.TrimSuffix(text, "\n")) {
+			t.Errorf("%q is no metric", text)
+		}
+	}
+	for _, name := range []string{"pubsub_channels", "blocked_clients", "watch_lag_events", "raft_applied_index", "used_cpu_user"} {
+		if !strings.Contains(w.Body.String(), "\ndtkv_"+name+" ") {
+			t.Errorf("%s is missing:\n%s", name, w.Body)
+		}
 	}
 }
 
