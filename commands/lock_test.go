@@ -144,14 +144,14 @@ func TestLocks(t *testing.T) {
 			> DTKV.LOCK l 5000 OWNER a
 			< :1
 			> DTKV.LOCK l 1000 WAIT 100 OWNER b
-			@ pass 100
+			@ pass 101
 			> DTKV.UNLOCK l OWNER b
 			< :0`},
 		{"L9 L10 a holder's lease ends: the next has the lock, with his own lease from then on", `
 			> DTKV.LOCK l 100 OWNER a
 			< :1
 			> DTKV.LOCK l 3000 WAIT 9000 OWNER b
-			@ pass 100
+			@ pass 101
 			> PTTL l
 			< :3000
 			> DTKV.LOCK l 50 OWNER a
@@ -163,7 +163,7 @@ func TestLocks(t *testing.T) {
 			< :1
 			> DTKV.LOCK l 1000 WAIT 100 OWNER b
 			> DTKV.LOCK l 1000 WAIT 9000 OWNER c
-			@ pass 100
+			@ pass 101
 			> DTKV.RENEW l 500 OWNER c
 			< :2`},
 		{"L3 the last one's leaving removes the node, and the name is free for anything", `
@@ -183,7 +183,7 @@ func TestLocks(t *testing.T) {
 			< :1
 			> DTKV.LOCK l 100
 			< :2
-			@ pass 100
+			@ pass 101
 			> TYPE l
 			< +none`},
 		{"tokens grow over all locks, whatever becomes of them", `

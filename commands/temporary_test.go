@@ -25,7 +25,7 @@ func TestTemporaryNodes(t *testing.T) {
 			> GET t
 			< $3
 			< two
-			@ pass 700
+			@ pass 701
 			> EXISTS t
 			< :0`},
 		{"PUTTEMP refuses others' nodes, and those that are not temporary", `
@@ -201,7 +201,7 @@ func TestTemporaryNodes(t *testing.T) {
 			@ pass 999
 			> DBSIZE
 			< :2
-			@ pass 1
+			@ pass 2
 			> DTKV.LIST ""
 			< *0
 			> DBSIZE

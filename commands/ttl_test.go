@@ -25,7 +25,7 @@ func TestTimesToLive(t *testing.T) {
 			> GET k
 			< $1
 			< v
-			@ pass 1
+			@ pass 2
 			> PTTL k
 			< :-2
 			> GET k
@@ -58,7 +58,7 @@ func TestTimesToLive(t *testing.T) {
 			< :1700000010
 			> PEXPIRETIME a
 			< :1700000010000
-			@ pass 10
+			@ pass 11
 			> EXISTS a b c d
 			< :2`},
 		{"absolute times are measured when the command comes", `
@@ -131,7 +131,7 @@ func TestTimesToLive(t *testing.T) {
 			< +OK
 			> DEL d
 			< -NOTEMPTY 'd' has children
-			@ pass 10
+			@ pass 11
 			> DTKV.LIST d
 			< *0
 			> DEL d

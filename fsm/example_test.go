@@ -27,12 +27,12 @@ func ExampleMachine_Events() {
 	}
 	apply(0, &fsm.LeaderStart{Term: 1})
 	apply(1_000, &fsm.PutTemp{Key: []byte("worker"), Value: []byte("node-a"), Millis: 5_000, Owner: fsm.Owner{1}})
-	apply(5_999, &fsm.ExpireDue{Limit: 100})
-	apply(6_000, &fsm.ExpireDue{Limit: 100})
+	apply(6_000, &fsm.ExpireDue{Limit: 100}) // its last millisecond may not be over
+	apply(6_001, &fsm.ExpireDue{Limit: 100})
 	// Output:
 	// 1000 set worker
 	// 1000 expire worker
-	// 6000 expired worker
+	// 6001 expired worker
 }
 
 // A state machine is a fold over entries. Nothing else moves it.

@@ -194,7 +194,7 @@ func (o *GetExpire) apply(m *Machine) Result {
 	return Result{Value: n.Value, Found: true}
 }
 
-// ExpireDue removes what is due by the cluster clock, the earliest deadline first: values, directories with everything below
+// ExpireDue removes what is due, that is, whose deadline the cluster clock has passed, the earliest deadline first: values, directories with everything below
 // them, and of a lock all participants that are due. Result: Int is how many nodes were removed and participants left; Found says
 // that more is due. With nothing due it moves the clock and nothing else.
 type ExpireDue struct {
@@ -205,7 +205,7 @@ func (o *ExpireDue) apply(m *Machine) Result {
 	var r Result
 	for {
 		d, ok := m.deadlines.Min()
-		if !ok || d.at > m.clusterMillis {
+		if !ok || d.at >= m.clusterMillis { // stamps are cut to whole milliseconds: at the deadline itself a part of one is left
 			return r
 		}
 		if r.Int >= o.Limit {

@@ -49,8 +49,8 @@ func TestAcquireLock(t *testing.T) {
 func TestReleaseLock(t *testing.T) {
 	runTimed(t, []timedStep{
 		{"hands over in the same entry, with a lease from then on", 5, release("l", alice), "1", "unlock l alice-1 #1, lock l bob-2 #3", "l", "lock 3: bob until 2005 carol until 3000"},
-		{"one who gave up is not granted", 500, release("l", alice), "1", "unlock l alice-1 #1, waitend l bob-2, lock l carol-3 #3", "l", "lock 3: carol until 2500"},
-		{"if all gave up the lock goes", 2000, release("l", alice), "1", "unlock l alice-1 #1, waitend l bob-2, waitend l carol-3", "l", "none"},
+		{"one who gave up is not granted", 501, release("l", alice), "1", "unlock l alice-1 #1, waitend l bob-2, lock l carol-3 #3", "l", "lock 3: carol until 2501"},
+		{"if all gave up the lock goes", 2001, release("l", alice), "1", "unlock l alice-1 #1, waitend l bob-2, waitend l carol-3", "l", "none"},
 		{"a waiter leaves the queue", 0, release("l", bob), "1", "waitend l bob-2", "l", "lock 1: alice until 2000 carol until 3000"},
 		{"a stranger", 0, release("h.l", bob), "0", "", "h.l", "lock 2: alice until 2000"},
 		{"nobody", 0, release("h.l", Owner{}), "0", "", "h.l", "lock 2: alice until 2000"},

@@ -366,7 +366,7 @@ func (m *model) takeOut(key string, i int) (left int64) {
 		m.nodes[key] = t
 		return left
 	}
-	for len(q.all) > 0 && q.all[0].Deadline <= m.now {
+	for len(q.all) > 0 && q.all[0].Deadline < m.now {
 		q.all = q.all[1:]
 		left++
 	}
@@ -427,7 +427,7 @@ func (m *model) expireDue(limit int64) (r Result) {
 	for {
 		var keys []string
 		for key, t := range m.nodes {
-			if t.due() > 0 && t.due() <= m.now {
+			if t.due() > 0 && t.due() < m.now {
 				keys = append(keys, key)
 			}
 		}
@@ -445,7 +445,7 @@ func (m *model) expireDue(limit int64) (r Result) {
 			r.Int += m.removeTree(key)
 			continue
 		}
-		for t := m.nodes[key]; t.lock != nil && t.lock.due() <= m.now && r.Int < limit; t = m.nodes[key] {
+		for t := m.nodes[key]; t.lock != nil && t.lock.due() < m.now && r.Int < limit; t = m.nodes[key] {
 			first := 0
 			for i, p := range t.lock.all {
 				if p.Deadline < t.lock.all[first].Deadline {

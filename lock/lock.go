@@ -184,13 +184,13 @@ func (q *Queue) Leave(now int64, o Owner, token uint64) Change {
 	return Change{}
 }
 
-// Expire takes out one participant whose deadline has come: the holder, whose lock then passes on as in Leave, or a
+// Expire takes out one participant whose deadline has passed: the holder, whose lock then passes on as in Leave, or a
 // waiter. It changes nothing if there is none.
 func (q *Queue) Expire(now int64, token uint64) Change {
-	if q.holder.Owner == (Owner{}) || q.Due() > now {
+	if q.holder.Owner == (Owner{}) || q.Due() >= now {
 		return Change{}
 	}
-	if p := q.line.earliest(); p != nil && p.Deadline <= now && p.Deadline < q.holder.Deadline {
+	if p := q.line.earliest(); p != nil && p.Deadline < now && p.Deadline < q.holder.Deadline {
 		q.line.remove(p)
 		return Change{Left: []Participant{*p}}
 	}
@@ -225,7 +225,7 @@ func (q *Queue) pass(now int64, token uint64) Change {
 			return c
 		}
 		q.line.remove(p)
-		if p.Deadline > now {
+		if p.Deadline >= now {
 			q.hold(now, *p, token)
 			c.Granted = true
 			return c

@@ -154,9 +154,9 @@ func TestWhoLeavesMakesRoomForTheNext(t *testing.T) {
 		{"the last waiter", 0, "c", "left:c", "a b"},
 		{"a stranger, which changes nothing", 0, "d", "", "a b c"},
 		{"nobody, which changes nothing", 0, "", "", "a b c"},
-		{"the holder, when the first waiter has given up", 200, "a", "freed:a left:b granted", "c"},
-		{"the holder, a moment before the first waiter gives up", 199, "a", "freed:a granted", "b c"},
-		{"the holder, when all waiters have given up", 300, "a", "freed:a left:b left:c", "free"},
+		{"the holder, when the first waiter has given up", 201, "a", "freed:a left:b granted", "c"},
+		{"the holder, in the last moment of the first waiter", 200, "a", "freed:a granted", "b c"},
+		{"the holder, when all waiters have given up", 301, "a", "freed:a left:b left:c", "free"},
 		{"a waiter who has given up, before anybody noticed", 1000, "b", "left:b", "a c"},
 	}
 	for _, tt := range tests {
@@ -192,12 +192,12 @@ func TestDeadlinesComeToHoldersAndWaiters(t *testing.T) {
 		want  string
 		order string
 	}{
-		{"nobody is due before the lease ends", 99, "", "a b c"},
-		{"the lease ends and the next holds it", 100, "freed:a granted", "b c"},
+		{"nobody is due before the lease has ended", 100, "", "a b c"},
+		{"the lease has ended and the next holds it", 101, "freed:a granted", "b c"},
 		{"each holder has its own lease, counted from its grant", 149, "freed:a granted", "b c"},
 		{"a late expiry gives the whole lease", 180, "freed:a granted", "b c"},
 		{"who has given up is not granted", 250, "freed:a left:b granted", "c"},
-		{"nobody is left", 300, "freed:a left:b left:c", "free"},
+		{"nobody is left", 301, "freed:a left:b left:c", "free"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -343,7 +343,7 @@ func Example() {
 	fmt.Println(q.Acquire(now, Request{Owner: bob, Lease: 5000, Wait: 9000}, 2) == Queued)
 
 	// Alice never lets go. Her lease ends, and in the same step bob has the lock.
-	now += 5000
+	now += 5001
 	change := q.Expire(now, 2)
 	holder, _ := q.Holder()
 	fmt.Println(change.Granted, holder.Owner == bob, q.Token())

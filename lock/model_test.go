@@ -48,7 +48,7 @@ func (m *model) leave(now int64, i int, token uint64) (c Change) {
 		return Change{Left: []Participant{p}}
 	}
 	c.Freed, c.Token = p, m.token
-	for len(m.all) > 0 && m.all[0].Deadline <= now {
+	for len(m.all) > 0 && m.all[0].Deadline < now {
 		c.Left = append(c.Left, m.all[0])
 		m.all = m.all[1:]
 	}
@@ -62,7 +62,7 @@ func (m *model) leave(now int64, i int, token uint64) (c Change) {
 func (m *model) expire(now int64, token uint64) Change {
 	first := -1
 	for i, p := range m.all {
-		if p.Deadline <= now && (first < 0 || p.Deadline < m.all[first].Deadline) {
+		if p.Deadline < now && (first < 0 || p.Deadline < m.all[first].Deadline) {
 			first = i
 		}
 	}
