@@ -51,6 +51,9 @@ func (s state) applyOne(l *raft.Log) error {
 		g.machine.Advance(l.Index)
 		g.mu.Unlock()
 		g.noteApplied(l)
+		if l.Type == raft.LogConfiguration {
+			g.configure(l.Index, raft.DecodeConfiguration(l.Data))
+		}
 		return nil
 	}
 	entry, err := fsm.OpenEntry(l.Data)
@@ -141,7 +144,12 @@ func (s state) Restore(r io.ReadCloser) error {
 	if s.cfg.Observer != nil {
 		s.cfg.Observer.Restored(s.id, v.Index(), v)
 	}
-	return s.refreshNewest()
+	if err := s.refreshNewest(); err != nil {
+		return err
+	}
+	newest := s.newest.Load()
+	s.configure(newest.ConfigurationIndex, newest.Configuration)
+	return nil
 }
 
 // Read runs fn on a state that holds every write acknowledged, by any node, before Read was called. fn runs while

@@ -59,6 +59,9 @@ type Group struct {
 	snapshots  atomic.Uint64                     // taken since the start of the process
 	newest     atomic.Pointer[raft.SnapshotMeta] // the newest snapshot on disk, zero if there is none
 
+	configured atomic.Pointer[configuration] // the newest committed configuration, never nil
+	changing   chan struct{}                 // holds one value while this node changes the configuration
+
 	turn    turn          // wakes those who wait for a leader
 	stopped chan struct{} // closed when the group ends; every wait selects on it
 	wg      sync.WaitGroup
@@ -103,7 +106,10 @@ func openGroup(n *Node, id int) (*Group, error) {
 		notify:  make(chan bool, 16),
 		stopped: make(chan struct{}),
 		fates:   make(chan struct{}),
+
+		changing: make(chan struct{}, 1),
 	}
+	g.configured.Store(&configuration{})
 	g.proposals = newProposals(g)
 	g.expiry = ttl.NewLoop(&expiring{group: g})
 	g.watch = newWatchdog(g.cfg.DiskStall, n.fail)
@@ -117,7 +123,7 @@ func openGroup(n *Node, id int) (*Group, error) {
 		return nil, errors.Join(err, g.stores.close())
 	}
 	stream := &raftStream{
-		hello:    hello{Version: peerVersion, Cluster: n.meta.ClusterID, From: n.meta.NodeID, Group: id, Use: useRaft},
+		hello:    n.hello("", id, useRaft),
 		addr:     announced{g.address(n)},
 		dial:     g.cfg.dial,
 		incoming: make(chan net.Conn),
@@ -128,6 +134,7 @@ func openGroup(n *Node, id int) (*Group, error) {
 		return nil, errors.Join(err, g.transport.close(), g.stores.close())
 	}
 	n.peers.serve(use{id, useRaft}, stream.door())
+	n.peers.serve(use{id, useChange}, n.peers.responder(g.answerChange))
 	g.wg.Go(g.watch.run)
 	g.wg.Go(g.lead)
 	g.wg.Go(g.keepMark)
@@ -172,6 +179,7 @@ func (g *Group) raftConfig(logger raftLog) *raft.Config {
 	c.NotifyCh = g.notify
 	c.Logger = logger.hclog
 	c.NoLegacyTelemetry = true
+	c.ShutdownOnRemove = false // Raft would also shut a leader down that is demoted
 	// keepSnapshots decides; Raft's own rule knows entries only.
 	c.SnapshotInterval = never
 	c.SnapshotThreshold = 1 << 62

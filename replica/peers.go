@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -53,14 +54,19 @@ type door struct {
 	accept func(net.Conn, hello)
 }
 
+// dialer opens a connection to the peer listener at an address.
+type dialer func(address string, timeout time.Duration) (net.Conn, error)
+
 // peerListener accepts the streams of all groups and hands each to the group it names.
 //
-// Goroutines: accept, and one for each stream until its hello is read. mu is a leaf.
+// Goroutines: accept, and one for each stream until its hello is read or its question is answered. mu is a leaf.
 type peerListener struct {
 	listener net.Listener
 	meta     metadata
 	logger   *slog.Logger
 	wg       sync.WaitGroup
+	ctx      context.Context // ends with the listener
+	cancel   context.CancelFunc
 
 	mu     sync.Mutex
 	closed bool
@@ -70,6 +76,7 @@ type peerListener struct {
 
 func listenPeers(l net.Listener, meta metadata, logger *slog.Logger) *peerListener {
 	p := &peerListener{listener: l, meta: meta, logger: logger, doors: map[use]door{}, greet: map[net.Conn]struct{}{}}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.wg.Go(p.accept)
 	return p
 }
@@ -116,7 +123,7 @@ func (p *peerListener) receive(conn net.Conn) {
 
 func (p *peerListener) readHello(conn net.Conn) (h hello, d door, err error) {
 	conn.SetDeadline(time.Now().Add(helloTimeout))
-	line, err := readLine(conn)
+	line, err := readLine(conn, helloLimit)
 	if err != nil {
 		return h, d, fmt.Errorf("no hello: %w", err)
 	}
@@ -151,10 +158,10 @@ func (p *peerListener) readHello(conn net.Conn) (h hello, d door, err error) {
 }
 
 // readLine reads up to a newline byte by byte: whatever follows belongs to the stream's next reader.
-func readLine(r io.Reader) ([]byte, error) {
+func readLine(r io.Reader, limit int) ([]byte, error) {
 	var line []byte
 	var b [1]byte
-	for len(line) < helloLimit {
+	for len(line) < limit {
 		if _, err := io.ReadFull(r, b[:]); err != nil {
 			return nil, err
 		}
@@ -182,6 +189,7 @@ func (p *peerListener) forget(group int) {
 
 func (p *peerListener) close() {
 	p.listener.Close()
+	p.cancel()
 	p.mu.Lock()
 	p.closed = true
 	for conn := range p.greet {
@@ -195,7 +203,7 @@ func (p *peerListener) close() {
 type raftStream struct {
 	hello    hello
 	addr     net.Addr
-	dial     func(address string, timeout time.Duration) (net.Conn, error)
+	dial     dialer
 	incoming chan net.Conn
 	done     chan struct{}
 	once     sync.Once
@@ -243,7 +251,7 @@ func (s *raftStream) Dial(address raft.ServerAddress, timeout time.Duration) (ne
 }
 
 // dialPeer opens a stream to a peer and says hello.
-func dialPeer(dial func(string, time.Duration) (net.Conn, error), address string, h hello, timeout time.Duration) (net.Conn, error) {
+func dialPeer(dial dialer, address string, h hello, timeout time.Duration) (net.Conn, error) {
 	deadline := time.Now().Add(timeout)
 	line, err := json.Marshal(h)
 	if err != nil {
@@ -256,7 +264,7 @@ func dialPeer(dial func(string, time.Duration) (net.Conn, error), address string
 	conn.SetDeadline(deadline)
 	if _, err = conn.Write(append(line, '\n')); err == nil {
 		var answer []byte
-		if answer, err = readLine(conn); err == nil && string(answer)+"\n" != helloOK {
+		if answer, err = readLine(conn, helloLimit); err == nil && string(answer)+"\n" != helloOK {
 			err = fmt.Errorf("peer %s at %s: %s", h.To, address, answer)
 		}
 	}

@@ -76,7 +76,7 @@ type Config struct {
 	now func() time.Time // tests step the clock on the wall; default time.Now
 
 	// dial opens a stream to a peer address; tests cut nodes off here; default TCP
-	dial func(address string, timeout time.Duration) (net.Conn, error)
+	dial dialer
 }
 
 func (c Config) withDefaults() Config {
@@ -172,6 +172,11 @@ func (n *Node) ID() string { return n.meta.NodeID }
 
 // ClusterID returns the id of the cluster that the data directory belongs to.
 func (n *Node) ClusterID() string { return n.meta.ClusterID }
+
+// hello opens a stream to another node.
+func (n *Node) hello(to string, group int, use string) hello {
+	return hello{Version: peerVersion, Cluster: n.meta.ClusterID, From: n.meta.NodeID, To: to, Group: group, Use: use}
+}
 
 // PeerAddr returns the address that the peer listener is bound to.
 func (n *Node) PeerAddr() string { return n.peers.listener.Addr().String() }

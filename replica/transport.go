@@ -106,19 +106,25 @@ func (t *transport) dropStaleSnapshot(rpc raft.RPC) bool {
 	return true
 }
 
-// confirm asks one voter whether it holds term now. It sends what Raft sends as a heartbeat, so the voter needs no
-// code for it. The answer counts only for what happened before the question was sent.
+// confirm asks one voter whether it holds term now. The answer counts only for what happened before the question was sent.
 func (t *transport) confirm(voter raft.Server, term uint64) bool {
+	_, ok := t.ask(voter, term)
+	return ok
+}
+
+// ask asks one member whether it holds term now, and where its log ends. It sends what Raft sends as a heartbeat, so the
+// member needs no code for it.
+func (t *transport) ask(member raft.Server, term uint64) (last uint64, ok bool) {
 	self := t.EncodePeer(t.id, t.LocalAddr())
 	request := raft.AppendEntriesRequest{
 		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.id), Addr: self},
 		Term:      term,
-		//lint:ignore SA1019 voters that speak an older protocol version read the leader from here
+		//lint:ignore SA1019 members that speak an older protocol version read the leader from here
 		Leader: self,
 	}
 	var answer raft.AppendEntriesResponse
-	err := t.AppendEntries(voter.ID, voter.Address, &request, &answer)
-	return err == nil && answer.Success && answer.Term == term
+	err := t.AppendEntries(member.ID, member.Address, &request, &answer)
+	return answer.LastLog, err == nil && answer.Success && answer.Term == term
 }
 
 func (t *transport) close() error {
