@@ -1,0 +1,108 @@
+// Command watch measures what subscribers cost one node, and how soon they hear: the time from the acknowledgement of a write to
+// the message about it, and what writes become when a thousand subscribers watch ten thousand keys, one of whom never
+// reads.
+//
+//	go run ./bench/watch           three rounds; about two minutes
+//	go run ./bench/watch -quick    fewer of everything: does it run at all?
+//
+// It prints a report and keeps it as JSON. The exit code is 0 whenever everything ran; with -strict it is 1 when a message
+// takes longer than docs/testing.md says it may.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/dtkv/dtkv/bench/load"
+)
+
+// options are the flags.
+type options struct {
+	load.Setup
+	messages    int     // that each kind of channel is measured with
+	pace        float64 // of them, in a second
+	writes      load.Writes
+	clients     int // that write as fast as they can
+	subscribers int
+	rounds      int
+	seconds     float64 // of each load in each round
+	strict      bool
+}
+
+func main() {
+	o, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		os.Exit(2) // The reason has been printed.
+	}
+	met := false
+	err = o.Run(func(ctx context.Context, dir string) (err error) {
+		met, err = watch(ctx, o, dir)
+		return err
+	})
+	if err == nil && o.strict && !met {
+		err = errors.New("something misses what it must reach")
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "watch:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	var quick bool
+	f := flag.NewFlagSet("watch", flag.ContinueOnError)
+	o.Register(f, 10*time.Minute)
+	f.IntVar(&o.messages, "messages", 5000, "messages that each kind of channel is measured with")
+	f.Float64Var(&o.pace, "pace", 500, "of them, how many in a second")
+	f.IntVar(&o.writes.Keys, "channels", 10_000, "keys, each of them watched by one subscriber")
+	f.IntVar(&o.writes.Bytes, "bytes", 256, "bytes of each of their values")
+	f.Float64Var(&o.writes.Rate, "rate", 2000, "writes a second of the steady load")
+	f.IntVar(&o.writes.Writers, "writers", 8, "connections that share the rate")
+	f.IntVar(&o.clients, "clients", 50, "connections that write as fast as they can")
+	f.IntVar(&o.subscribers, "subscribers", 1000, "subscribers that share the keys; one of them never reads")
+	f.IntVar(&o.rounds, "rounds", 3, "how often each load runs with each crowd")
+	f.Float64Var(&o.seconds, "seconds", 5, "how long each load takes")
+	f.BoolVar(&o.strict, "strict", false, "exit with 1 when a message takes too long")
+	f.BoolVar(&quick, "quick", false, "500 messages, 1000 keys, 100 subscribers, one round of a second")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if quick {
+		o.messages, o.writes.Keys, o.subscribers, o.rounds, o.seconds = 500, 1000, 100, 1, 1
+	}
+	w := o.writes
+	positive := min(o.messages, w.Keys, w.Bytes, w.Writers, o.clients, o.rounds) > 0 && min(o.pace, w.Rate, o.seconds) > 0
+	if !positive || o.subscribers < 2 || o.subscribers > w.Keys || f.NArg() > 0 {
+		err := errors.New("want positive numbers, two subscribers at least and no more than channels, and no other arguments")
+		fmt.Fprintln(os.Stderr, "watch:", err)
+		return o, err
+	}
+	return o, nil
+}
+
+// watch measures, prints and saves. It reports whether everything reached what it must.
+func watch(ctx context.Context, o options, dir string) (met bool, err error) {
+	progress := load.NewProgress()
+	r, err := measure(ctx, o, dir, progress)
+	progress.Clear()
+	if err != nil {
+		return false, err
+	}
+	if err := r.print(os.Stdout); err != nil {
+		return false, err
+	}
+	path, err := load.Save(o.Out, "watch", r.Machine.Time, r)
+	if err != nil {
+		return false, err
+	}
+	fmt.Println("saved:", path)
+	return r.met(), nil
+}
