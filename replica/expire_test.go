@@ -274,7 +274,7 @@ func TestWaitersStayWhereOthersVote(t *testing.T) {
 	must(t, c.group(first), waiter("holder", 1, 0))
 	must(t, c.group(first), waiter("of another node", 2, time.Hour))
 	c.stop(first)
-	g := c.group(c.leader(first)) // leads for the first time
+	g := c.group(c.leader(first))      // leads for the first time
 	time.Sleep(300 * time.Millisecond) // whoever wanted to propose it would have by now
 	if got := participants(g); got != 2 {
 		t.Fatalf("%d participants, want 2", got)
