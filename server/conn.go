@@ -240,7 +240,7 @@ func (c *conn) flush() {
 		now := time.Now()
 		if c.writeBy.Sub(now) < writeTime {
 			c.writeBy = now.Add(writeTime + writeSlack)
-			if !c.killed.Load() {
+			if !c.killed.Load() && !(c.sub.Subscriber != nil && c.srv.draining.Load()) {
 				_ = c.sock.SetWriteDeadline(c.writeBy)
 			}
 		}

@@ -63,6 +63,9 @@ const (
 	landing                 // its writes are on their way through the log
 )
 
+// peerGone is how poll(2) tells that the peer sends no more.
+const peerGone = unix.POLLRDHUP
+
 const (
 	loopEvents = 256
 	sweepEvery = time.Second

@@ -2,6 +2,9 @@
 
 package server
 
+// peerGone: elsewhere only a read tells that the peer sends no more.
+const peerGone = 0
+
 // loop is for Linux; elsewhere each connection has a goroutine of its own.
 type loop struct{}
 

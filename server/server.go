@@ -192,6 +192,9 @@ func (s *Server) stopClients() {
 		s.accepting.Wait()
 	}
 	s.pokeClients()
+	for _, c := range s.clients.all() {
+		c.hurry()
+	}
 	done := make(chan struct{})
 	go func() {
 		s.clients.idle.Wait()

@@ -188,6 +188,15 @@ func (c *conn) deliver() error {
 	return nil
 }
 
+// hurry lets a subscriber who does not read not hold up the stop of the node. Any goroutine may call it.
+func (c *conn) hurry() {
+	c.face.mu.Lock()
+	defer c.face.mu.Unlock()
+	if c.face.sub != nil && c.loop == nil {
+		_ = c.sock.SetWriteDeadline(time.Now().Add(farewellTime)) // fails on a socket that is closed
+	}
+}
+
 // errUnread ends a subscriber that takes no messages any more.
 var errUnread = errors.New("the subscriber does not read")
 

@@ -1,9 +1,12 @@
 package server
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -79,6 +82,20 @@ func TestAStopEndsSubscribers(t *testing.T) {
 	c := subscribed(t, s, "a")
 	s.stopClients()
 	c.wantEnd("")
+}
+
+func TestASubscriberThatDoesNotReadDoesNotHoldUpAStop(t *testing.T) {
+	var log lockedBuffer
+	s, _ := startTestServer(t, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	subscribed(t, s, "a")
+	payload := make([]byte, 1<<20)
+	for range 16 { // more than the sockets hold
+		s.hub.Publish("a", payload)
+	}
+	s.stopClients()
+	if strings.Contains(log.String(), "cut off") {
+		t.Errorf("it was waited for:\n%s", &log)
+	}
 }
 
 // A subscriber that does not read is closed with the reason, when more than its share waits for it. It holds nobody up.
@@ -171,4 +188,22 @@ func TestParametersOfSubscribersAreLive(t *testing.T) {
 			t.Errorf("%s: %q", bad, got)
 		}
 	}
+}
+
+// lockedBuffer is a log that may be read while it is written.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }
