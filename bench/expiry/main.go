@@ -63,8 +63,8 @@ func parse(args []string) (options, error) {
 	f.DurationVar(&o.longest, "longest", 3*time.Second, "the longest life of these; the shortest is 50 ms")
 	f.IntVar(&o.writes.Keys, "others", 10_000, "how many other keys there are, which are written to")
 	f.IntVar(&o.writes.Bytes, "bytes", 256, "bytes of each of their values")
-	f.Float64Var(&o.writes.Rate, "rate", 2000, "writes to them in a second")
-	f.IntVar(&o.writes.Writers, "writers", 8, "connections that share the rate")
+	f.Float64Var(&o.writes.Rate, "rate", 1000, "writes to them in a second")
+	f.IntVar(&o.writes.Writers, "writers", 100, "connections that share the rate; each has its turn so rarely that a write may take 100 ms before it holds up the next")
 	f.BoolVar(&o.strict, "strict", false, "exit with 1 when something misses what it must reach")
 	f.BoolVar(&quick, "quick", false, "50 000 keys at once and 400 one by one")
 	if err := f.Parse(args); err != nil {

@@ -67,7 +67,7 @@ func doom(ctx context.Context, client *redis.Client, o options, progress *load.P
 		return due, err
 	}
 	whole := time.Duration(float64(time.Since(began)) * float64(o.due) / float64(trial))
-	due = time.Now().Add(whole + whole/2 + before + 2*time.Second).Truncate(time.Millisecond)
+	due = time.Now().Add(3*whole + before + 2*time.Second).Truncate(time.Millisecond)
 	err = set(ctx, client, o.due, due, func(done int) { progress.Doing("at once: %d of %d keys made", done, o.due) })
 	if err == nil && time.Until(due) < before {
 		err = errors.New("this machine became so slow that the keys are due before all of them are made; try again, or fewer -keys")
