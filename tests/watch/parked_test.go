@@ -114,6 +114,7 @@ func TestAWaiterKeepsItsPlaceThroughARestart(t *testing.T) {
 		}()
 	}
 	s.Stop(t)
+	begun := time.Now()
 	s = s.Restart(t)
 	c = harness.Dial(t, s.Addr)
 	var conns []*harness.Conn
@@ -121,8 +122,16 @@ func TestAWaiterKeepsItsPlaceThroughARestart(t *testing.T) {
 		conn := harness.Dial(t, s.Addr)
 		wait(t, conn, fmt.Sprint(i))
 		conns = append(conns, conn)
+		harness.Eventually(t, "it waits again", func() bool {
+			return strings.Contains(c.Must(t, "INFO", "clients"), fmt.Sprintf("blocked_clients:%d\r\n", len(conns)))
+		})
 	}
+	inTime := time.Since(begun) < 2*time.Second // else their places may have been gone already
 	harness.Eventually(t, "who did not come back is gone", func() bool { return waiters(t, c, "l") == 2 })
+	if !inTime {
+		t.Log("this machine is too slow today to come back in time")
+		return
+	}
 	c.Want(t, ":1\r\n", "DTKV.UNLOCK", "l", "OWNER", "first")
 	if reply, err := conns[1].Reply(); reply != ":2\r\n" {
 		t.Errorf("1 came first, and got %q, %v", reply, err)
