@@ -95,7 +95,7 @@ func TestWhoHasWaitedComesBackToTheLoop(t *testing.T) {
 	}
 	c.send("DTKV.LOCK l 1000 WAIT 500")
 	eventually(t, "the client waits", func() bool { return g.waiters("l") == 1 })
-	g.expire(t, 500)
+	g.expire(t, 501)
 	c.want("$-1\r\n")
 	for range calmUnits + 2 {
 		c.send("PING")
