@@ -15,7 +15,7 @@ var groups = []struct{ name, title string }{
 	{"pubsub", "Channels"},
 	{"stream", "Streams of events"},
 	{"connection", "Connection"},
-	{"cluster", "Connection to a cluster"},
+	{"cluster", "The cluster"},
 	{"server", "Server"},
 }
 

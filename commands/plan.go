@@ -24,6 +24,7 @@ const (
 	Transaction                 // Txn tells the connection's transaction what to do
 	Subscribe                   // Sub says what the connection subscribes to, or no longer
 	Await                       // Await says what to wait for; in MULTI it is a Write or a Local and does not wait
+	Administer                  // Change or Survey is about the nodes of the cluster, which takes a while; never in MULTI
 )
 
 // Plan is what one command means: data, of few kinds, with the functions that print what came of it.
@@ -56,6 +57,10 @@ type Plan struct {
 
 	// A Local prints its one reply; only CLIENT REPLY OFF and SKIP print none.
 	Local func(w *resp.Writer, s Session)
+
+	// An Administer: a change of the cluster's members, answered with OK; or else what prints them.
+	Change Change
+	Survey func(w *resp.Writer, c Cluster)
 
 	// describe answers commands that speak of the table itself. The table cannot mention itself (an initialization
 	// cycle), so Prepare binds it and makes it a Local.

@@ -27,6 +27,9 @@ type rig struct {
 	started bool   // a leader has: only then the clock counts
 	tickets uint64 // of those who waited so far
 
+	cluster Cluster // what a survey sees
+	change  Change  // the newest one
+
 	multi, dirty bool
 	queue        []Plan
 	watches      []fsm.Watch
@@ -85,6 +88,13 @@ func (r *rig) execute(plan Plan) {
 		r.session.subscribe(&r.w, &plan.Sub)
 	case Await:
 		r.await(plan)
+	case Administer:
+		if plan.Survey != nil {
+			plan.Survey(&r.w, r.cluster)
+			return
+		}
+		r.change = plan.Change
+		r.w.OK()
 	default:
 		r.t.Errorf("a plan of kind %d", plan.Kind)
 	}

@@ -103,6 +103,9 @@ var Table = []Command{
 	xlenCommand,
 	xinfoCommand,
 
+	// The cluster
+	clusterCommand,
+
 	// The tree
 	mkdirCommand,
 	rmdirCommand,

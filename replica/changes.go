@@ -49,7 +49,7 @@ func (c *configuration) mayAdd(n change) (done bool, err error) {
 		case same && string(s.Address) == n.Address:
 			return true, nil
 		case same:
-			return false, refuse("node '%s' is a member already, at %s; a node that lost its data must come back under a new id", n.ID, s.Address)
+			return false, refuse("node '%s' is a member already, at %s; remove it first, or choose another id", n.ID, s.Address)
 		case string(s.Address) == n.Address:
 			return false, refuse("address %s is that of node '%s'", n.Address, s.ID)
 		}

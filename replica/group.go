@@ -135,6 +135,7 @@ func openGroup(n *Node, id int) (*Group, error) {
 	}
 	n.peers.serve(use{id, useRaft}, stream.door())
 	n.peers.serve(use{id, useChange}, n.peers.responder(g.answerChange))
+	n.peers.serve(use{id, useMeet}, n.peers.responder(g.answerMeet))
 	g.wg.Go(g.watch.run)
 	g.wg.Go(g.lead)
 	g.wg.Go(g.keepMark)

@@ -62,7 +62,11 @@ func putQuestion(ctx context.Context, dial dialer, address string, h hello, ques
 	if err != nil {
 		return false, err
 	}
-	conn, err := dialPeer(dial, address, h, helloTimeout)
+	wait := helloTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(deadline))
+	}
+	conn, err := dialPeer(dial, address, h, max(wait, time.Millisecond))
 	if err != nil {
 		return false, err
 	}

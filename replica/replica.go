@@ -52,6 +52,8 @@ type Config struct {
 	NodeID   string // default: the id in the data directory, or n1 in a new one
 	PeerAddr string // where the peer listener binds, host:port
 	Peers    []Peer // the voters that form the cluster; empty: this node alone
+	Client   string // where clients reach this node; other nodes are told
+	Version  string // release; other nodes are told
 
 	Sync     SyncMode // default SyncAlways
 	LogStore LogStore // default StoreWAL

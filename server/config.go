@@ -179,6 +179,7 @@ func (c *Config) replica() (replica.Config, error) {
 		NodeID:           c.NodeID,
 		PeerAddr:         peer,
 		Peers:            c.Peers,
+		Version:          Version,
 		Sync:             c.Sync,
 		LogStore:         c.LogStore,
 		MaxValue:         c.MaxValueSize,

@@ -151,6 +151,12 @@ func (c *conn) act(p *commands.Plan, args int) {
 		c.subscribe(&p.Sub)
 	case commands.Await:
 		c.await(p, args)
+	case commands.Administer:
+		c.settle()
+		start := c.out.Len()
+		c.administer(p)
+		c.printed(start)
+		c.flushIfFull()
 	}
 	if p.Close {
 		c.settle()

@@ -94,7 +94,7 @@ func Open(cfg Config) (*Server, error) {
 	}
 	rc, err := cfg.replica()
 	if err == nil {
-		rc.Observer = s.hub
+		rc.Observer, rc.Client = s.hub, s.Addr().String()
 		s.node, err = replica.Open(rc)
 	}
 	if err != nil {
@@ -174,8 +174,10 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 }
 
-// Close stops accepting, answers what is in flight, and closes connections, groups and data directory.
+// Close hands leadership over, stops accepting, answers what is in flight, and closes connections, groups and data
+// directory.
 func (s *Server) Close() error {
+	s.handOver()
 	s.stopClients()
 	if s.node == nil {
 		return nil

@@ -25,13 +25,21 @@ func NewConn(c net.Conn) *Conn { return &Conn{Conn: c, r: bufio.NewReaderSize(c,
 // Dial connects to a server. The test's end closes the connection.
 func Dial(t testing.TB, addr string) *Conn {
 	t.Helper()
-	raw, err := net.DialTimeout("tcp", addr, Patience)
+	c, err := Connect(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := NewConn(raw)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// Connect is [Dial] for a server that may not be there. The caller closes the connection.
+func Connect(addr string) (*Conn, error) {
+	raw, err := net.DialTimeout("tcp", addr, Patience)
+	if err != nil {
+		return nil, err
+	}
+	return NewConn(raw), nil
 }
 
 // Command is one command as clients send it.

@@ -1,0 +1,201 @@
+package commands
+
+import (
+	"github.com/dtkv/dtkv/resp"
+)
+
+// Change is a change of the members of a group, the one of the connection's database.
+type Change struct {
+	Action  Action
+	Node    string // its id; empty in a TransferLeadership to anybody
+	Address string // of an AddNode: where other nodes reach it, host:port
+	Learner bool   // of an AddNode: it is not to get a vote
+}
+
+// Action says what a [Change] does.
+type Action uint8
+
+const (
+	AddNode Action = iota + 1
+	PromoteNode
+	DemoteNode
+	RemoveNode
+	TransferLeadership
+)
+
+// Cluster is what a node sees of its cluster. Indexes and terms are Raft's.
+type Cluster struct {
+	ID     string
+	Node   string // the one that answers
+	Group  int
+	Leader string // empty while none is known
+	Term   uint64
+
+	Committed, Applied uint64 // at the node that answers
+	Members            []ClusterNode
+}
+
+// ClusterNode is one member of a group.
+type ClusterNode struct {
+	ID      string
+	Address string // where other nodes reach it
+	Client  string // where clients reach it; empty when not known
+	Voter   bool
+	Up      bool   // it answers the node that was asked
+	Last    uint64 // index of its newest log entry, 0 when it does not answer
+	Version string // release; empty when not known
+}
+
+// role is what a member does.
+func (c *Cluster) role(n *ClusterNode) string {
+	switch {
+	case n.ID == c.Leader:
+		return "leader"
+	case n.Voter:
+		return "voter"
+	}
+	return "learner"
+}
+
+// state is the group's in one word: down while it has no leader, degraded while a member does not answer, else ok.
+func (c *Cluster) state() string {
+	if c.Leader == "" {
+		return "down"
+	}
+	for i := range c.Members {
+		if !c.Members[i].Up {
+			return "degraded"
+		}
+	}
+	return "ok"
+}
+
+const clusterFlags = Admin | NoScript | NoMulti
+
+var clusterCommand = Command{
+	Name: "dtkv.cluster", Arity: -2,
+	Group: "cluster", Since: "0.1.0", Complexity: "Depends on the subcommand",
+	Summary: "A container of commands about the nodes of the cluster",
+	Differs: "Any node answers, and lets the leader make the change. A change is made when it is answered with OK. An error that " +
+		"begins with ERR says why it was not made, CLUSTERDOWN that there is no leader to make it, INDOUBT that nobody knows: look " +
+		"at DTKV.CLUSTER NODES.",
+	Sub: []Command{
+		{
+			Name: "dtkv.cluster|add", Arity: -4, Flags: clusterFlags,
+			Group: "cluster", Since: "0.1.0", Complexity: "O(1)",
+			Summary: "Adds a node, which other nodes reach at that address (host:port), and gives it a vote once it has caught up, for " +
+				"which the command waits up to 20 seconds; with LEARNER it gets none",
+			Syntax:  "node address [LEARNER]",
+			Differs: "A node started with --join adds itself.",
+			Plan:    planAddNode,
+		},
+		nodeCommand("demote", "Takes a node's vote away; it stays as a learner. The leader hands its leadership over first", DemoteNode),
+		helpOf("dtkv.cluster", "cluster", "0.1.0"),
+		{
+			Name: "dtkv.cluster|nodes", Arity: 2, Flags: clusterFlags | Loading | Stale,
+			Group: "cluster", Since: "0.1.0", Complexity: "O(N) in the number of nodes",
+			Summary: "Answers a map for each node: id, role, addresses, whether it answers, how far its log goes, release",
+			Plan:    planSurvey(printNodes),
+		},
+		nodeCommand("promote", "Gives a learner a vote; it must have caught up, for which the command waits up to 10 seconds", PromoteNode),
+		nodeCommand("remove", "Removes a node for good. The leader hands its leadership over first. A node that was removed "+
+			"stops, and comes back only with an empty data directory", RemoveNode),
+		{
+			Name: "dtkv.cluster|status", Arity: 2, Flags: clusterFlags | Loading | Stale,
+			Group: "cluster", Since: "0.1.0", Complexity: "O(N) in the number of nodes",
+			Summary: "Answers a map about the group of the database: its state (ok, degraded: a member does not answer, down: no " +
+				"leader), who leads, how many vote",
+			Plan: planSurvey(printCluster),
+		},
+		{
+			Name: "dtkv.cluster|transfer", Arity: -2, Flags: clusterFlags,
+			Group: "cluster", Since: "0.1.0", Complexity: "O(1)",
+			Summary: "Hands leadership to a voter, or to the one that is most up to date",
+			Syntax:  "[node]",
+			Plan:    planTransfer,
+		},
+	},
+}
+
+// nodeCommand is a subcommand that does one thing to one node.
+func nodeCommand(name, summary string, action Action) Command {
+	return Command{
+		Name: "dtkv.cluster|" + name, Arity: 3, Flags: clusterFlags,
+		Group: "cluster", Since: "0.1.0", Complexity: "O(1)",
+		Summary: summary,
+		Syntax:  "node",
+		Plan: func(a *resp.Args, _ Settings) (Plan, error) {
+			return planChange(Change{Action: action, Node: a.Text()})
+		},
+	}
+}
+
+func planChange(c Change) (Plan, error) { return Plan{Kind: Administer, Change: c}, nil }
+
+func planAddNode(a *resp.Args, _ Settings) (Plan, error) {
+	c := Change{Action: AddNode, Node: a.Text(), Address: a.Text()}
+	if a.More() {
+		if a.Keyword() != "LEARNER" {
+			return Plan{}, resp.ErrSyntax
+		}
+		c.Learner = true
+	}
+	return planChange(c)
+}
+
+func planTransfer(a *resp.Args, _ Settings) (Plan, error) {
+	c := Change{Action: TransferLeadership}
+	if a.More() {
+		c.Node = a.Text()
+	}
+	return planChange(c)
+}
+
+func planSurvey(print func(*resp.Writer, Cluster)) func(*resp.Args, Settings) (Plan, error) {
+	return func(*resp.Args, Settings) (Plan, error) { return Plan{Kind: Administer, Survey: print}, nil }
+}
+
+func printCluster(w *resp.Writer, c Cluster) {
+	voters, up := 0, 0
+	for _, n := range c.Members {
+		if n.Voter {
+			voters++
+			if n.Up {
+				up++
+			}
+		}
+	}
+	count := func(name string, n int) {
+		w.BulkString(name)
+		w.Int(int64(n))
+	}
+	w.Map(12)
+	field(w, "state", c.state())
+	field(w, "cluster", c.ID)
+	field(w, "node", c.Node)
+	count("group", c.Group)
+	field(w, "leader", c.Leader)
+	count("term", int(c.Term))
+	count("voters", voters)
+	count("voters-up", up)
+	count("quorum", voters/2+1)
+	count("learners", len(c.Members)-voters)
+	count("commit-index", int(c.Committed))
+	count("applied-index", int(c.Applied))
+}
+
+func printNodes(w *resp.Writer, c Cluster) {
+	w.Array(len(c.Members))
+	for i := range c.Members {
+		n := &c.Members[i]
+		w.Map(7)
+		field(w, "id", n.ID)
+		field(w, "role", c.role(n))
+		field(w, "state", map[bool]string{true: "up", false: "down"}[n.Up])
+		field(w, "address", n.Address)
+		field(w, "client", n.Client)
+		w.BulkString("last-index")
+		w.Int(int64(n.Last))
+		field(w, "version", n.Version)
+	}
+}
