@@ -139,7 +139,7 @@ func planClientCapa(a *resp.Args, s Settings) (Plan, error) {
 func planClientTracking(a *resp.Args, s Settings) (Plan, error) {
 	on := onOff(a)
 	if a.Rest(); on {
-		return Plan{}, notYet("CLIENT TRACKING", "client-side caching arrives with watches")
+		return Plan{}, notYet("CLIENT TRACKING", "watch channels tell of changes")
 	}
 	return localOK(a, s)
 }

@@ -232,7 +232,7 @@ func TestClientCommands(t *testing.T) {
 			< +OK`},
 		{"client-side caching is off, and says so", `
 			> CLIENT TRACKING ON OPTIN
-			< -ERR CLIENT TRACKING is not supported yet: client-side caching arrives with watches
+			< -ERR CLIENT TRACKING is not supported yet: watch channels tell of changes
 			> CLIENT TRACKING OFF
 			< +OK
 			> CLIENT TRACKING x

@@ -55,6 +55,9 @@ type Owner = lock.Owner
 // Ticket names one request of one connection that may wait. See package lock.
 type Ticket = lock.Ticket
 
+// Participant is the holder of a lock, or one who waits for it. See package lock.
+type Participant = lock.Participant
+
 // Node is one key and what it holds. A Node that has left Apply never changes again: an operation that changes a
 // key makes a new Node, so a reader may keep one for as long as it likes.
 type Node struct {

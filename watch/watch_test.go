@@ -106,6 +106,24 @@ func TestADirectoryTellsOfEverythingBelowIt(t *testing.T) {
 	})
 }
 
+// DtKV tells every watched key of its end, and so do we.
+func TestATemporaryDirectoryTakesItsWatchersAlong(t *testing.T) {
+	inBubble(t, Options{}, func(r *rig) {
+		r.apply(&fsm.MakeDir{Key: []byte("d"), Millis: 1000, Owner: fsm.Owner{1}}, set("d.a.b", "1"))
+		keys := []string{"d", "d.a", "d.a.b"}
+		readers := make([]*reader, len(keys))
+		for i, key := range keys {
+			readers[i] = r.subscribe("__watch@0__:" + key)
+			readers[i].take()
+		}
+		r.clock = 1001
+		r.apply(&fsm.ExpireDue{Limit: 1})
+		for i, key := range keys {
+			readers[i].take1(r, fmt.Sprintf(`{"index":3,"event":"expired","key":%q,"kind":"none"}`, key))
+		}
+	})
+}
+
 func TestLocksAreWatched(t *testing.T) {
 	inBubble(t, Options{}, func(r *rig) {
 		one, two := fsm.Owner{1}, fsm.Owner{2}

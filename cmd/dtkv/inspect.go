@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/dtkv/dtkv/fsm"
@@ -121,16 +122,37 @@ func (i inspection) snapshot(w io.Writer) error {
 	}
 	defer func() { _ = file.Close() }()
 	info, err := fsm.InspectSnapshot(file, func(n *fsm.Node) error {
-		_, err := fmt.Fprintf(w, "%-5s %q %q created %d %s updated %d %s\n", n.Kind, n.Key, n.Value,
-			n.Created.Index, millis(n.Created.Millis), n.Updated.Index, millis(n.Updated.Millis))
+		_, err := fmt.Fprintf(w, "%-5s %q %q created %d %s updated %d %s%s\n", n.Kind, n.Key, n.Value,
+			n.Created.Index, millis(n.Created.Millis), n.Updated.Index, millis(n.Updated.Millis), lifetime(n))
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "snapshot version %d at index %d term %d: %d values, %d nodes, sha256 %x\n",
-		info.Version, info.Index, info.Term, info.Values, info.Nodes, info.SHA256)
+	_, err = fmt.Fprintf(w, "snapshot version %d at index %d term %d: %d values, %d nodes, cluster clock %d, %d tokens, sha256 %x\n",
+		info.Version, info.Index, info.Term, info.Values, info.Nodes, info.ClusterMillis, info.Tokens, info.SHA256)
 	return err
+}
+
+// lifetime says when a node ends and whose it is, and of a lock who takes part. Deadlines are in milliseconds of the
+// cluster clock, owners are digests.
+func lifetime(n *fsm.Node) string {
+	var b strings.Builder
+	if at, ok := n.Deadline(); ok {
+		fmt.Fprintf(&b, " deadline %d", at)
+	}
+	if n.Temporary() {
+		fmt.Fprintf(&b, " owner %s", n.Owner().Digest())
+	}
+	if q := n.Lock(); q != nil {
+		holder, _ := q.Holder()
+		fmt.Fprintf(&b, " token %d held by %s until %d", q.Token(), holder.Owner.Digest(), holder.Deadline)
+		q.Waiters(func(p fsm.Participant) bool {
+			fmt.Fprintf(&b, ", %s waits until %d", p.Owner.Digest(), p.Deadline)
+			return true
+		})
+	}
+	return b.String()
 }
 
 func stamp(t time.Time) string {
