@@ -49,10 +49,12 @@ func (s state) applyOne(l *raft.Log) error {
 	if l.Type != raft.LogCommand {
 		g.mu.Lock()
 		g.machine.Advance(l.Index)
+		g.tip.index, g.tip.term = l.Index, l.Term
 		g.mu.Unlock()
 		g.noteApplied(l)
 		if l.Type == raft.LogConfiguration {
 			g.configure(l.Index, raft.DecodeConfiguration(l.Data))
+			g.stores.log.settle(l.Index)
 		}
 		return nil
 	}
@@ -71,6 +73,7 @@ func (s state) applyOne(l *raft.Log) error {
 	view := g.machine.View()
 	clock, leader, deadline := view.ClusterMillis(), view.LeaderTerm(), nextDeadline(view)
 	b.deliver(results)
+	g.tip.index, g.tip.term = l.Index, l.Term
 	g.mu.Unlock()
 	if err != nil {
 		return err
@@ -115,6 +118,7 @@ func (b *batch) deliver(results []fsm.Result) {
 // noteApplied records progress for the high-water mark, the transport and the status.
 func (g *Group) noteApplied(l *raft.Log) {
 	g.applied.Store(l.Index)
+	g.arrivals.reached(l.Index)
 	g.stores.mark.note(l.Index, l.Term)
 	g.logged.Add(int64(len(l.Data)))
 }
@@ -136,9 +140,11 @@ func (s state) Restore(r io.ReadCloser) error {
 	}
 	s.mu.Lock()
 	s.machine = m
-	s.mu.Unlock()
 	v := m.View()
+	s.tip.index, s.tip.term = v.Index(), v.Term()
+	s.mu.Unlock()
 	s.applied.Store(v.Index())
+	s.arrivals.reached(v.Index())
 	s.leaderTerm = v.LeaderTerm()
 	s.expiry.Note(nextDeadline(v))
 	if s.cfg.Observer != nil {
@@ -162,6 +168,14 @@ func (g *Group) Read(ctx context.Context, fn func(fsm.View)) error {
 	defer g.mu.RUnlock()
 	fn(g.machine.View())
 	return nil
+}
+
+// Stale runs fn on the state as it is here, whoever leads and however long ago this node has heard of him. The same rules
+// hold for fn.
+func (g *Group) Stale(fn func(fsm.View)) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	fn(g.machine.View())
 }
 
 // Frozen returns such a state as an immutable copy, for reads that take long. It costs the same at any size, but each

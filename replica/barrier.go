@@ -2,8 +2,10 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -21,19 +23,43 @@ type round struct {
 	err  error
 }
 
-// barrier returns once a read of the local state is linearizable: this node leads in a term whose first own entry it
-// has applied, and a majority of voters, asked after the call began, hold no newer term.
+// barrier returns once a read of the local state is linearizable.
 //
-// It waits for no index. A write is acknowledged only after it was applied here, and the term's first entry was applied
-// after all that earlier leaders acknowledged; what is left to learn is whether a newer leader exists. Raft's own
+// On the leader: this node leads in a term whose first own entry it has applied, a majority of voters, asked after the
+// call began, hold no newer term, and all that was committed when they were asked is applied here. Raft's own
 // VerifyLeader cannot tell: it counts answers to old questions, and those of non-voters.
+//
+// It is not enough that this leader has applied what it acknowledged: a follower may apply an entry before its leader
+// does, acknowledge the write and show it to readers. But it learned from the leader's commit index that it may.
+//
+// On other nodes: the leader has done all this after the call began, and what it had applied then is applied here.
 func (g *Group) barrier(ctx context.Context) error {
-	if err := g.leading(ctx); err != nil {
-		return err
+	if g.Current() {
+		return nil // nobody else can be elected, and nobody is told anything
 	}
-	if g.stores.log.sole.Load() {
-		return nil // nobody else can be elected
+	began := time.Now()
+	for {
+		err := g.leading(ctx)
+		if err == nil {
+			err = g.round(ctx)
+		}
+		// A read may be repeated: it has no effects.
+		if err == nil || !errors.Is(err, ErrNoLeader) || ctx.Err() != nil || time.Since(began) >= g.cfg.ElectionWait {
+			return err
+		}
+		select {
+		case <-time.After(roundPause):
+		case <-g.stopped:
+			return ErrClosed
+		}
 	}
+}
+
+// roundPause is the time between two tries of a read that found no leader.
+const roundPause = 5 * time.Millisecond
+
+// round waits for the next round of reads.
+func (g *Group) round(ctx context.Context) error {
 	r := g.joinRound()
 	select {
 	case <-r.done:
@@ -45,8 +71,8 @@ func (g *Group) barrier(ctx context.Context) error {
 	}
 }
 
-// Current reports whether Read and Frozen would answer at once: this node leads, and alone.
-func (g *Group) Current() bool { return g.leads(g.ready.Load()) && g.stores.log.sole.Load() }
+// Current reports whether Read and Frozen would answer at once: this node leads, and the group has no other.
+func (g *Group) Current() bool { return g.leads(g.ready.Load()) && g.stores.log.alone.Load() }
 
 func (g *Group) joinRound() *round {
 	q := &g.rounds
@@ -74,9 +100,30 @@ func (g *Group) runRounds() {
 		if r == nil {
 			return
 		}
-		r.err = g.confirm()
+		r.err = g.makeCurrent()
 		close(r.done)
 	}
+}
+
+// makeCurrent does the work of one round.
+func (g *Group) makeCurrent() error {
+	if g.leads(g.ready.Load()) {
+		committed := g.raft.CommitIndex()
+		if err := g.confirm(); err != nil {
+			return err
+		}
+		// Entries that the state never sees come before a term's first own one, which is applied, so this ends.
+		ctx, cancel := context.WithTimeout(context.Background(), g.cfg.ElectionWait)
+		defer cancel()
+		if err := g.await(ctx, committed); err != nil {
+			return fmt.Errorf("%w: entry %d is not applied yet: %w", ErrNoLeader, committed, err)
+		}
+		return nil
+	}
+	if l := g.link.Load(); l != nil {
+		return g.askReadIndex(l)
+	}
+	return ErrNoLeader
 }
 
 // confirm asks all other voters whether they hold this leader's term and returns as soon as a majority does.

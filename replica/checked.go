@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -84,6 +85,13 @@ type checkedLog struct {
 	// sole says that the newest configuration has one voter, this node. It is set when the configuration is stored,
 	// which is before Raft acts by it.
 	sole atomic.Bool
+
+	// alone says that the configuration has no other node at all, not even a learner. It ends when one with another node
+	// is stored, and begins when one without is applied: until then, that node may be told of entries before it.
+	alone      atomic.Bool
+	mu         sync.Mutex // a leaf; guards what follows
+	configured uint64     // index of the newest configuration
+	single     bool       // it has one node
 }
 
 // extensionSize is the length of a checksum in Log.Extensions.
@@ -117,7 +125,7 @@ func (c *checkedLog) StoreLogs(logs []*raft.Log) error {
 		copies[i].Extensions = binary.LittleEndian.AppendUint32(make([]byte, 0, extensionSize), checksum(l))
 		sealed[i] = &copies[i]
 		if l.Type == raft.LogConfiguration {
-			c.sole.Store(soleVoter(raft.DecodeConfiguration(l.Data), c.self))
+			c.configure(l.Index, raft.DecodeConfiguration(l.Data))
 		}
 	}
 	return c.watch.guard(func() error { return c.LogStore.StoreLogs(sealed) })
@@ -151,7 +159,7 @@ func (c *checkedLog) read(index uint64, l *raft.Log) error {
 // to which that happens follows another one.
 func (c *checkedLog) DeleteRange(lo, hi uint64) error {
 	if last, err := c.LastIndex(); err != nil || hi >= last {
-		c.sole.Store(false)
+		c.configure(0, raft.Configuration{})
 	}
 	return c.watch.guard(func() error { return c.LogStore.DeleteRange(lo, hi) })
 }
@@ -160,6 +168,27 @@ func (c *checkedLog) DeleteRange(lo, hi uint64) error {
 func (c *checkedLog) IsMonotonic() bool {
 	m, ok := c.LogStore.(raft.MonotonicLogStore)
 	return ok && m.IsMonotonic()
+}
+
+// configure notes a configuration that is about to be stored.
+func (c *checkedLog) configure(index uint64, configuration raft.Configuration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sole := soleVoter(configuration, c.self)
+	c.configured, c.single = index, sole && len(configuration.Servers) == 1
+	if !c.single {
+		c.alone.Store(false)
+	}
+	c.sole.Store(sole)
+}
+
+// settle notes that the configuration at index is applied.
+func (c *checkedLog) settle(index uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.configured == index && c.single {
+		c.alone.Store(true)
+	}
 }
 
 func soleVoter(c raft.Configuration, self raft.ServerID) bool {

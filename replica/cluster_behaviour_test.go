@@ -25,17 +25,6 @@ func TestThreeVotersAgree(t *testing.T) {
 	c.agree()
 }
 
-func TestFollowersRefuse(t *testing.T) {
-	c := startCluster(t, 3, func(_ int, cfg *Config) { cfg.ElectionWait = 50 * time.Millisecond })
-	follower := (c.leader(-1) + 1) % 3
-	if err := c.group(follower).Propose(t.Context(), proposal(setTo("k", "v"))); !errors.Is(err, ErrNoLeader) {
-		t.Errorf("a write at a follower: %v", err)
-	}
-	if err := c.group(follower).Read(t.Context(), func(fsm.View) {}); !errors.Is(err, ErrNoLeader) {
-		t.Errorf("a read at a follower: %v", err)
-	}
-}
-
 // The forced schedule of a stale read: the leader is cut off while its main loop stands still, so that it cannot step
 // down; others elect a new leader and acknowledge a newer value.
 func TestADeposedLeaderServesNoStaleRead(t *testing.T) {

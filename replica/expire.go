@@ -55,7 +55,7 @@ func nextDeadline(v fsm.View) int64 {
 // within the grace time. Their connections are gone, and a grant would go to nobody. It knows that only if no other node
 // has waiters.
 func (g *Group) retain() {
-	if g.Ready(context.Background()) != nil || !g.stores.log.sole.Load() {
+	if g.Ready(context.Background()) != nil || !g.stores.log.alone.Load() {
 		return
 	}
 	tick := time.NewTimer(g.cfg.grace)

@@ -29,6 +29,8 @@ import (
 //	keepMark      alone writes the high-water mark
 //	keepSnapshots asks Raft for snapshots
 //	runRounds     confirms leadership while reads wait
+//	follow        keeps a stream to the leader while another node leads
+//	answers       two for each node that asks this one, and one for each read index, while this node leads
 //	expiry        proposes that what is due goes, while this node leads
 //	retain        proposes once that waiters of earlier processes leave, if nobody else votes
 //	watchdog      reads how long a store call has taken
@@ -48,9 +50,15 @@ type Group struct {
 	proposals *proposals
 	rounds    rounds
 	expiry    *ttl.Loop
+	answers   *answerer            // of what other nodes ask the leader
+	link      atomic.Pointer[link] // to the leader; nil if none stands
+	unlinked  chan struct{}        // a link has been given up
+	arrivals  arrivals
+	counts    counts
 
 	mu      sync.RWMutex
 	machine *fsm.Machine
+	tip     struct{ index, term uint64 } // of the newest entry folded in
 
 	ready      atomic.Uint64                     // the newest term in which this node leads and has applied its LeaderStart
 	leaderTerm uint64                            // the machine's newest leader term; of the apply goroutine
@@ -108,8 +116,11 @@ func openGroup(n *Node, id int) (*Group, error) {
 		fates:   make(chan struct{}),
 
 		changing: make(chan struct{}, 1),
+		unlinked: make(chan struct{}, 1),
 	}
 	g.configured.Store(&configuration{})
+	g.answers = newAnswerer(g.patience(), g.admitMember)
+	g.listen()
 	g.proposals = newProposals(g)
 	g.expiry = ttl.NewLoop(&expiring{group: g})
 	g.watch = newWatchdog(g.cfg.DiskStall, n.fail)
@@ -136,8 +147,10 @@ func openGroup(n *Node, id int) (*Group, error) {
 	n.peers.serve(use{id, useRaft}, stream.door())
 	n.peers.serve(use{id, useChange}, n.peers.responder(g.answerChange))
 	n.peers.serve(use{id, useMeet}, n.peers.responder(g.answerMeet))
+	n.peers.serve(use{id, useForward}, door{admit: g.admitMember, accept: g.answers.accept})
 	g.wg.Go(g.watch.run)
 	g.wg.Go(g.lead)
+	g.wg.Go(g.follow)
 	g.wg.Go(g.keepMark)
 	g.wg.Go(g.keepSnapshots)
 	g.wg.Go(func() { g.expiry.Run(g.stopped) })
@@ -216,9 +229,11 @@ func (g *Group) startRaft(logger raftLog) error {
 	if g.raft, err = raft.NewRaft(c, state{g}, g.stores.log, g.stores.stable, g.stores.snaps, g.transport); err != nil {
 		return fmt.Errorf("%s: %w", g.stores.dir, err)
 	}
+	g.transport.raft = g.raft
 	g.watch.armed.Store(true)
 	if f := g.raft.GetConfiguration(); f.Error() == nil && exists {
-		g.stores.log.sole.Store(soleVoter(f.Configuration(), c.LocalID))
+		g.stores.log.configure(0, f.Configuration())
+		g.stores.log.settle(0)
 	}
 	if g.stores.log.sole.Load() {
 		g.transport.electNow()
@@ -226,11 +241,12 @@ func (g *Group) startRaft(logger raftLog) error {
 	return nil
 }
 
-// Ready returns once this node leads the group and may serve it. Errors: ErrNoLeader when ctx ends first, ErrClosed.
+// Ready returns once this node may serve the group: it leads, or a stream to a leader that is ready stands. Errors:
+// ErrNoLeader when ctx ends first, ErrClosed.
 func (g *Group) Ready(ctx context.Context) error {
 	for {
 		changed := g.turn.next()
-		if g.leads(g.ready.Load()) {
+		if g.leads(g.ready.Load()) || g.link.Load() != nil {
 			return nil
 		}
 		select {
@@ -243,9 +259,9 @@ func (g *Group) Ready(ctx context.Context) error {
 	}
 }
 
-// leading is Ready within the election wait, and free when this node leads.
+// leading is Ready within the election wait, and free when this node serves.
 func (g *Group) leading(ctx context.Context) error {
-	if g.leads(g.ready.Load()) {
+	if g.leads(g.ready.Load()) || g.link.Load() != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.ElectionWait)
@@ -272,6 +288,7 @@ func (g *Group) close() error {
 	close(g.stopped)
 	g.proposals.abandon()
 	close(g.watch.stopped)
+	g.answers.close()
 	err := g.raft.Shutdown().Error()
 	err = errors.Join(err, g.transport.close())
 	g.wg.Wait()

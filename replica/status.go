@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"sync/atomic"
+
 	"github.com/hashicorp/raft"
 )
 
@@ -32,8 +34,15 @@ type Status struct {
 	Snapshots     uint64 // taken since the start of the process
 	LogBytes      int64  // logged since the newest snapshot was begun
 
+	ReadIndexes uint64 // given to other nodes since the start of the process
+
 	Sync     SyncMode
 	LogStore LogStore
+}
+
+// counts are what a group has done since the start of the process.
+type counts struct {
+	readIndexes atomic.Uint64
 }
 
 // Status returns the group's present status.
@@ -55,6 +64,7 @@ func (g *Group) Status() Status {
 		SnapshotBytes: newest.Size,
 		Snapshots:     g.snapshots.Load(),
 		LogBytes:      g.logged.Load(),
+		ReadIndexes:   g.counts.readIndexes.Load(),
 		Sync:          g.cfg.Sync,
 		LogStore:      g.cfg.LogStore,
 	}

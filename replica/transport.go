@@ -16,23 +16,27 @@ const (
 	minRPCTimeout = time.Second
 )
 
-// transport is Raft's network transport with three corrections:
+// transport is Raft's network transport with some corrections:
 //
 //   - heartbeats take the same way as all other messages. The library would handle them on the stream's goroutine,
 //     where they can undo a vote that the main loop is just giving (hashicorp/raft issue 695);
 //   - a snapshot that is not newer than what this node has applied is drained and answered, not installed: installing
 //     it would roll the state back and cut the log (issue 697);
-//   - it can ask a voter whether it still holds a term ([transport.confirm]), which is what reads rest on.
+//   - it can ask a voter whether it still holds a term ([transport.confirm]), which is what reads rest on;
+//   - it can tell Raft what the leader has committed before the leader's Raft does ([transport.tell]).
 //
 // Goroutines: relay, from start to close.
 type transport struct {
 	*raft.NetworkTransport
 	id       raft.ServerID
+	hello    hello         // what this node's streams open with
+	raft     *raft.Raft    // set before the first hint comes
 	applied  func() uint64 // index of the newest entry folded into the state here
 	rpcs     chan raft.RPC
 	done     chan struct{}
 	wg       sync.WaitGroup
 	consumed <-chan raft.RPC
+	hints    hints
 }
 
 func newTransport(id string, stream *raftStream, logger raftLog, timeout time.Duration, applied func() uint64) *transport {
@@ -47,10 +51,12 @@ func newTransport(id string, stream *raftStream, logger raftLog, timeout time.Du
 	t := &transport{
 		NetworkTransport: inner,
 		id:               raft.ServerID(id),
+		hello:            stream.hello,
 		applied:          applied,
 		rpcs:             make(chan raft.RPC),
 		done:             make(chan struct{}),
 		consumed:         inner.Consumer(),
+		hints:            hints{told: make(chan struct{}, 1)},
 	}
 	t.wg.Go(t.relay)
 	return t
@@ -62,12 +68,14 @@ func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
 // Consumer implements raft.Transport.
 func (t *transport) Consumer() <-chan raft.RPC { return t.rpcs }
 
-// relay passes messages on to Raft, except those that it must not see.
+// relay passes messages on to Raft, except those that it must not see, and hints between them.
 func (t *transport) relay() {
+	var passed uint64 // index of the newest entry handed to Raft
 	for {
 		select {
 		case <-t.done:
 			return
+		case <-t.hints.told:
 		case rpc := <-t.consumed:
 			if t.dropStaleSnapshot(rpc) {
 				continue
@@ -77,6 +85,12 @@ func (t *transport) relay() {
 			case <-t.done:
 				return
 			}
+			if a, ok := rpc.Command.(*raft.AppendEntriesRequest); ok && len(a.Entries) > 0 {
+				passed = a.Entries[len(a.Entries)-1].Index
+			}
+		}
+		if !t.relayHint(passed) {
+			return
 		}
 	}
 }
@@ -84,14 +98,8 @@ func (t *transport) relay() {
 // electNow makes a node that is its group's only voter lead at once, instead of waiting for a heartbeat that nobody will
 // send. It is the message that ends a leadership transfer.
 func (t *transport) electNow() {
-	rpc := raft.RPC{
-		Command:  &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.id), Addr: t.EncodePeer(t.id, t.LocalAddr())}},
-		RespChan: make(chan raft.RPCResponse, 1),
-	}
-	select {
-	case t.rpcs <- rpc:
-	case <-t.done:
-	}
+	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.id), Addr: t.EncodePeer(t.id, t.LocalAddr())}
+	t.inject(&raft.TimeoutNowRequest{RPCHeader: header})
 }
 
 // dropStaleSnapshot answers an InstallSnapshot that has nothing new. It claims success, since the sender only wants to

@@ -1,0 +1,242 @@
+package replica
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// What a node asks the leader of a group. Kinds from 16 on are for changes of membership.
+const (
+	kindReady     byte = 1 // are you the leader, and ready? answer: its term
+	kindReadIndex byte = 2 // what must I have applied to read? answer: an announcement
+)
+
+// link is the way to a leader that is ready in a term.
+type link struct {
+	*stream
+	leader  raft.ServerID
+	address raft.ServerAddress
+	term    uint64
+}
+
+// announcement is what a leader says of its log: this is committed.
+type announcement struct{ term, index, logTerm uint64 }
+
+const announcementSize = 24
+
+func (a announcement) appendTo(buf []byte) []byte {
+	le := binary.LittleEndian
+	return le.AppendUint64(le.AppendUint64(le.AppendUint64(buf, a.term), a.index), a.logTerm)
+}
+
+func readAnnouncement(data []byte) (announcement, error) {
+	if len(data) != announcementSize {
+		return announcement{}, fmt.Errorf("an answer of %d bytes: %w", len(data), errDamaged)
+	}
+	le := binary.LittleEndian
+	return announcement{le.Uint64(data), le.Uint64(data[8:]), le.Uint64(data[16:])}, nil
+}
+
+// announce says how far this node has come as the leader of term. What it has applied is committed for ever.
+func (g *Group) announce(term uint64) announcement {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return announcement{term, g.tip.index, g.tip.term}
+}
+
+// believe tells Raft what the leader has announced.
+func (l *link) believe(g *Group, a announcement) {
+	g.transport.tell(hint{l.leader, l.address, a.term, a.index, a.logTerm})
+}
+
+// listen sets what this node answers as a leader.
+func (g *Group) listen() {
+	g.answers.handle(kindReady, g.answerReady)
+	g.answers.handle(kindReadIndex, g.answerReadIndex)
+}
+
+// admitMember lets in the streams of nodes that are in the group's configuration.
+func (g *Group) admitMember(h hello) error {
+	f := g.raft.GetConfiguration()
+	if err := f.Error(); err != nil {
+		return err
+	}
+	for _, s := range f.Configuration().Servers {
+		if string(s.ID) == h.From {
+			return nil
+		}
+	}
+	return fmt.Errorf("node %q is not a member of group %d", h.From, g.id)
+}
+
+// answerReady waits until this node, once elected, may serve.
+func (g *Group) answerReady(ctx context.Context, _ []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, g.cfg.ElectionWait)
+	defer cancel()
+	for {
+		changed := g.turn.next()
+		if term := g.ready.Load(); g.leads(term) {
+			return binary.LittleEndian.AppendUint64(nil, term), nil
+		}
+		if g.raft.State() != raft.Leader {
+			return nil, ErrNoLeader
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ErrNoLeader
+		case <-g.stopped:
+			return nil, ErrClosed
+		}
+	}
+}
+
+// answerReadIndex runs, or joins, a round of this node's own reads.
+func (g *Group) answerReadIndex(ctx context.Context, _ []byte) ([]byte, error) {
+	term := g.ready.Load()
+	if !g.leads(term) {
+		return nil, ErrNoLeader
+	}
+	if err := g.round(ctx); err != nil {
+		return nil, err
+	}
+	if !g.leads(term) {
+		return nil, ErrNoLeader // the round may have asked another leader
+	}
+	g.counts.readIndexes.Add(1)
+	return g.announce(term).appendTo(nil), nil
+}
+
+// askReadIndex makes a read here current: the leader has confirmed, after the call began, that it leads, and all that it
+// had committed then is applied here.
+func (g *Group) askReadIndex(l *link) error {
+	ctx, cancel := context.WithTimeout(context.Background(), g.cfg.ElectionWait)
+	defer cancel()
+	data, _, err := l.call(ctx, kindReadIndex, nil)
+	if err != nil {
+		g.unlink(l)
+		return fmt.Errorf("%w: the leader gave no read index: %w", ErrNoLeader, err)
+	}
+	a, err := readAnnouncement(data)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNoLeader, err)
+	}
+	l.believe(g, a)
+	if err := g.await(ctx, a.index); err != nil {
+		return fmt.Errorf("%w: the read index %d has not come: %w", ErrNoLeader, a.index, err)
+	}
+	return nil
+}
+
+// unlink forgets a link that did not serve; follow makes a new one.
+func (g *Group) unlink(l *link) {
+	if g.link.CompareAndSwap(l, nil) {
+		select {
+		case g.unlinked <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Bounds on how soon follow tries again.
+const (
+	followPoll = 100 * time.Millisecond
+	firstRetry = 2 * time.Millisecond
+	lastRetry  = 250 * time.Millisecond
+)
+
+// follow keeps a stream to whoever leads the group, unless this node does.
+func (g *Group) follow() {
+	changes := make(chan raft.Observation, 16)
+	observer := raft.NewObserver(changes, false, func(o *raft.Observation) bool {
+		_, ok := o.Data.(raft.LeaderObservation)
+		return ok
+	})
+	g.raft.RegisterObserver(observer)
+	defer g.raft.DeregisterObserver(observer)
+	tick := time.NewTicker(followPoll)
+	defer tick.Stop()
+	f := follower{Group: g, pause: firstRetry}
+	defer f.leave()
+	for {
+		var retry <-chan time.Time
+		if !f.reach() {
+			retry = time.After(f.pause)
+			f.pause = min(2*f.pause, lastRetry)
+		}
+		var broken <-chan struct{}
+		if f.stream != nil {
+			broken = f.stream.done
+		}
+		select {
+		case <-g.stopped:
+			return
+		case <-changes:
+			f.pause = firstRetry
+		case <-g.unlinked:
+		case <-broken:
+		case <-tick.C:
+		case <-retry:
+		}
+	}
+}
+
+// follower is the state of follow: the stream to the node that Raft last called the leader.
+type follower struct {
+	*Group
+	leader  raft.ServerID
+	address raft.ServerAddress
+	stream  *stream
+	pause   time.Duration // before the next try
+}
+
+// leave ends the stream.
+func (f *follower) leave() {
+	if f.stream == nil {
+		return
+	}
+	f.link.Store(nil)
+	f.stream.close()
+	f.stream = nil
+}
+
+// reach makes a link to the leader if there is one and none stands. It reports false when it should be called again soon.
+func (f *follower) reach() bool {
+	address, leader := f.raft.LeaderWithID()
+	if f.stream != nil && (leader != f.leader || address != f.address || f.stream.ended() != nil) {
+		f.leave()
+	}
+	if leader == "" || leader == f.transport.id {
+		return true
+	}
+	if f.link.Load() != nil {
+		return true
+	}
+	if f.stream == nil {
+		h := f.transport.hello
+		h.To, h.Use = string(leader), useForward
+		conn, err := dialPeer(f.cfg.dial, string(address), h, f.cfg.heartbeat)
+		if err != nil {
+			return false
+		}
+		f.leader, f.address = leader, address
+		f.stream = newStream(conn, string(leader), f.patience())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), f.cfg.heartbeat)
+	defer cancel()
+	data, _, err := f.stream.call(ctx, kindReady, nil)
+	if err != nil || len(data) != 8 {
+		return false
+	}
+	f.pause = firstRetry
+	f.link.Store(&link{f.stream, leader, address, binary.LittleEndian.Uint64(data)})
+	f.turn.changed()
+	return true
+}
+
+// patience is how long a stream to another node may be silent.
+func (g *Group) patience() time.Duration { return max(2*g.cfg.heartbeat, minRPCTimeout) }
