@@ -42,10 +42,14 @@ func changeVerdict(err error) error {
 }
 
 // mayAdd refuses a node that would be confused with another one, and reports whether there is nothing left to do.
-func (c *configuration) mayAdd(n change) (done bool, err error) {
+func (c *configuration) mayAdd(n change, known *acquaintances) (done bool, err error) {
 	for _, s := range c.servers {
 		same := string(s.ID) == n.ID
+		who, met := known.find(n.ID)
 		switch {
+		case same && n.Incarnation != "" && (met || s.Suffrage == raft.Voter) && n.Incarnation != who.Incarnation:
+			return false, refuse("node '%s' is a member already, and not the one that asks. If it lost its data, remove it "+
+				"(DTKV.CLUSTER REMOVE %s) and start it on an empty data directory under a new --node-id", n.ID, n.ID)
 		case same && string(s.Address) == n.Address:
 			return true, nil
 		case same:
@@ -56,6 +60,19 @@ func (c *configuration) mayAdd(n change) (done bool, err error) {
 	}
 	if len(c.servers) >= maxMembers {
 		return false, refuse("the group has %d members, which is the most", maxMembers)
+	}
+	return false, nil
+}
+
+// mayMove refuses an address that is taken, and reports whether there is nothing left to do.
+func (c *configuration) mayMove(n change) (done bool, err error) {
+	for _, s := range c.servers {
+		if string(s.Address) == n.Address {
+			if string(s.ID) == n.ID {
+				return true, nil
+			}
+			return false, refuse("address %s is that of node '%s'", n.Address, s.ID)
+		}
 	}
 	return false, nil
 }

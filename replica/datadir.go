@@ -30,6 +30,23 @@ type metadata struct {
 	ClusterID string `json:"cluster_id"`
 	NodeID    string `json:"node_id"`
 	LogStore  string `json:"log_store"`
+	identity
+
+	Joining   bool `json:"joining,omitempty"`    // no cluster has taken the node in yet, and cluster_id is empty
+	WantsVote bool `json:"wants_vote,omitempty"` // it came to vote, and has not got its vote yet
+	Removed   bool `json:"removed,omitempty"`    // the cluster removed it
+}
+
+// write replaces dtkv.json.
+func (m metadata) write(dir string) error {
+	data, err := json.MarshalIndent(m, "", "  ")
+	if err == nil {
+		err = writeFileSynced(filepath.Join(dir, metaFile), append(data, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	return nil
 }
 
 // openDataDir creates or checks the data directory and locks it until the returned file is closed.
@@ -63,7 +80,7 @@ func loadOrCreateMetadata(cfg Config) (metadata, error) {
 	path := filepath.Join(cfg.DataDir, metaFile)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return createMetadata(cfg, path)
+		return createMetadata(cfg)
 	}
 	if err != nil {
 		return metadata{}, fmt.Errorf("data directory: %w", err)
@@ -75,12 +92,20 @@ func loadOrCreateMetadata(cfg Config) (metadata, error) {
 	switch {
 	case m.Version > dataDirVersion:
 		return metadata{}, fmt.Errorf("%s was written by a newer release (version %d, this one reads %d)", path, m.Version, dataDirVersion)
-	case m.Version < 1 || m.NodeID == "" || m.ClusterID == "":
+	case m.Version < 1 || m.NodeID == "" || m.ClusterID == "" && !m.Joining:
 		return metadata{}, fmt.Errorf("%s is damaged: fields are missing", path)
 	case cfg.NodeID != "" && cfg.NodeID != m.NodeID:
 		return metadata{}, fmt.Errorf("data directory %s belongs to node %q, not to %q", cfg.DataDir, m.NodeID, cfg.NodeID)
 	case m.LogStore != string(cfg.LogStore):
 		return metadata{}, fmt.Errorf("data directory %s keeps its log in %q; start with --log-store %s", cfg.DataDir, m.LogStore, m.LogStore)
+	case m.Removed:
+		return metadata{}, fmt.Errorf("data directory %s: node '%s' %w", cfg.DataDir, m.NodeID, errRemoved)
+	case m.Joining && len(cfg.Join) == 0:
+		return metadata{}, fmt.Errorf("data directory %s: no cluster has taken node '%s' in yet; start it with --join", cfg.DataDir, m.NodeID)
+	}
+	if m.Incarnation == "" { // a release before clusters
+		m.Incarnation = randomID()
+		return m, m.write(cfg.DataDir)
 	}
 	return m, nil
 }
@@ -108,27 +133,26 @@ func checkForeign(dir string) error {
 }
 
 // createMetadata claims an empty directory.
-func createMetadata(cfg Config, path string) (metadata, error) {
-	m := metadata{Version: dataDirVersion, ClusterID: newClusterID(cfg.Peers), NodeID: cfg.NodeID, LogStore: string(cfg.LogStore)}
+func createMetadata(cfg Config) (metadata, error) {
+	m := metadata{
+		Version: dataDirVersion, NodeID: cfg.NodeID, LogStore: string(cfg.LogStore),
+		identity: identity{Incarnation: randomID()},
+	}
 	if m.NodeID == "" {
 		m.NodeID = "n1"
 	}
-	data, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return metadata{}, err
+	if len(cfg.Join) > 0 {
+		m.Joining, m.WantsVote = true, !cfg.Learner
+	} else {
+		m.ClusterID = newClusterID(cfg.Peers)
 	}
-	if err := writeFileSynced(path, append(data, '\n')); err != nil {
-		return metadata{}, fmt.Errorf("data directory: %w", err)
-	}
-	return m, nil
+	return m, m.write(cfg.DataDir)
 }
 
 // newClusterID is the same on all nodes that were given the same peers, and random for a node alone.
 func newClusterID(peers []Peer) string {
 	if len(peers) == 0 {
-		var id [8]byte
-		rand.Read(id[:])
-		return hex.EncodeToString(id[:])
+		return randomID()
 	}
 	lines := make([]string, len(peers))
 	for i, p := range peers {
@@ -137,6 +161,12 @@ func newClusterID(peers []Peer) string {
 	slices.Sort(lines)
 	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
 	return hex.EncodeToString(sum[:8])
+}
+
+func randomID() string {
+	var id [8]byte
+	rand.Read(id[:])
+	return hex.EncodeToString(id[:])
 }
 
 // writeFileSynced replaces a file so that a crash leaves the old or the new content, never a mixture.

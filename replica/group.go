@@ -32,6 +32,7 @@ import (
 //	follow        keeps a stream to the leader while another node leads
 //	answers       two for each node that asks this one, and one for each read index, while this node leads
 //	expiry        proposes that what is due goes, while this node leads
+//	keepPlace     asks for what this node's place in the cluster lacks
 //	retain        proposes once that waiters of earlier processes leave, if nobody else votes
 //	watchdog      reads how long a store call has taken
 //
@@ -135,7 +136,7 @@ func openGroup(n *Node, id int) (*Group, error) {
 	}
 	stream := &raftStream{
 		hello:    n.hello("", id, useRaft),
-		addr:     announced{g.address(n)},
+		addr:     announced{n.address},
 		dial:     g.cfg.dial,
 		incoming: make(chan net.Conn),
 		done:     make(chan struct{}),
@@ -146,6 +147,7 @@ func openGroup(n *Node, id int) (*Group, error) {
 	}
 	n.peers.serve(use{id, useRaft}, stream.door())
 	n.peers.serve(use{id, useChange}, n.peers.responder(g.answerChange))
+	n.peers.serve(use{id, useJoin}, n.peers.responder(g.answerJoin))
 	n.peers.serve(use{id, useMeet}, n.peers.responder(g.answerMeet))
 	n.peers.serve(use{id, useForward}, door{admit: g.admitMember, accept: g.answers.accept})
 	g.wg.Go(g.watch.run)
@@ -155,22 +157,13 @@ func openGroup(n *Node, id int) (*Group, error) {
 	g.wg.Go(g.keepSnapshots)
 	g.wg.Go(func() { g.expiry.Run(g.stopped) })
 	g.wg.Go(g.retain)
+	g.wg.Go(g.keepPlace)
 	go g.followFates()
 	return g, nil
 }
 
 // Origin is the number of this process in the tickets of those who wait for locks, unlike that of any other process.
 func (g *Group) Origin() uint64 { return g.origin }
-
-// address is where other nodes reach this one: what the peers were told, or else where the listener is bound.
-func (g *Group) address(n *Node) string {
-	for _, p := range g.cfg.Peers {
-		if p.ID == n.meta.NodeID {
-			return p.Address
-		}
-	}
-	return n.PeerAddr()
-}
 
 // announced is an address that others use for this node; it need not be one that the node is bound to.
 type announced struct{ address string }
@@ -213,7 +206,7 @@ func (g *Group) startRaft(logger raftLog) error {
 	if err != nil {
 		return err
 	}
-	if !exists {
+	if !exists && g.node.meta.Joined == 0 {
 		servers := []raft.Server{{ID: c.LocalID, Address: g.transport.LocalAddr()}}
 		if len(g.cfg.Peers) > 0 {
 			servers = nil

@@ -61,8 +61,13 @@ func (c *configuration) voters() (list []raft.Server) {
 
 // configure remembers a committed configuration. The apply goroutine calls it, in the order of the log.
 func (g *Group) configure(index uint64, c raft.Configuration) {
-	g.configured.Store(&configuration{index, c.Servers})
+	known := &configuration{index, c.Servers}
+	g.configured.Store(known)
 	g.turn.changed()
+	// An older one than the one that took the node in lacks it, too.
+	if _, member := known.find(g.node.meta.NodeID); !member && index > g.node.meta.Joined {
+		g.node.removed()
+	}
 }
 
 // changeKind names a change of membership, in words that travel between nodes.
@@ -73,6 +78,7 @@ const (
 	promote    changeKind = "promote"
 	demote     changeKind = "demote"
 	remove     changeKind = "remove"
+	move       changeKind = "move"
 	transfer   changeKind = "transfer"
 )
 
@@ -80,7 +86,9 @@ const (
 type change struct {
 	Kind    changeKind `json:"change"`
 	ID      string     `json:"id"`                // of the node concerned; of a transfer: the next leader, empty for any
-	Address string     `json:"address,omitempty"` // of a node to be added
+	Address string     `json:"address,omitempty"` // of a node to be added, or that has moved
+
+	Incarnation string `json:"incarnation,omitempty"` // of a node that asks to be added itself; see identity
 }
 
 // AddLearner makes a node a learner of the group: it is sent the log and has no vote. A node that is a member already, at
@@ -89,65 +97,72 @@ type change struct {
 // For this and the other changes: the node that leads makes them, one at a time, wherever they are asked for; each returns
 // once it is committed. Errors: *[Refusal] and ErrNoLeader when nothing has changed, ErrInDoubt when nobody knows.
 func (g *Group) AddLearner(ctx context.Context, id, address string) error {
-	return g.change(ctx, change{addLearner, id, address})
+	_, err := g.change(ctx, change{Kind: addLearner, ID: id, Address: address})
+	return err
 }
 
 // Promote gives a learner a vote. One that is far behind is refused, since it would count toward the majority at once and
 // could not help to form one.
 func (g *Group) Promote(ctx context.Context, id string) error {
-	return g.change(ctx, change{Kind: promote, ID: id})
+	_, err := g.change(ctx, change{Kind: promote, ID: id})
+	return err
 }
 
 // Demote makes a voter a learner. The leader hands its leadership over first.
 func (g *Group) Demote(ctx context.Context, id string) error {
-	return g.change(ctx, change{Kind: demote, ID: id})
+	_, err := g.change(ctx, change{Kind: demote, ID: id})
+	return err
 }
 
 // Remove takes a node out of the group. The leader hands its leadership over first.
 func (g *Group) Remove(ctx context.Context, id string) error {
-	return g.change(ctx, change{Kind: remove, ID: id})
+	_, err := g.change(ctx, change{Kind: remove, ID: id})
+	return err
 }
 
 // Transfer hands leadership to a voter, or with an empty id to the one that is most up to date. It returns once that one
 // leads.
 func (g *Group) Transfer(ctx context.Context, id string) error {
-	return g.change(ctx, change{Kind: transfer, ID: id})
+	_, err := g.change(ctx, change{Kind: transfer, ID: id})
+	return err
 }
 
-// change makes a change, wherever the leader is. While none is known it waits, at most for the election wait.
-func (g *Group) change(ctx context.Context, c change) error {
+// change makes a change, wherever the leader is, and returns the index of a configuration that has it. While no leader is
+// known it waits, at most for the election wait.
+func (g *Group) change(ctx context.Context, c change) (index uint64, err error) {
 	if err := c.check(); err != nil {
-		return err
+		return 0, err
 	}
 	deadline := time.Now().Add(g.cfg.ElectionWait)
 	for {
 		moved := g.turn.next()
-		err := g.changeOnce(ctx, c)
+		index, err := g.changeOnce(ctx, c)
 		if errors.Is(err, errMoved) {
 			deadline = time.Now().Add(g.cfg.ElectionWait)
 		}
 		if !errors.Is(err, ErrNoLeader) || time.Now().After(deadline) {
-			return err
+			return index, err
 		}
 		select {
 		case <-moved:
 		case <-time.After(probePoll):
 		case <-g.stopped:
-			return ErrClosed
+			return 0, ErrClosed
 		case <-ctx.Done():
-			return err
+			return 0, err
 		}
 	}
 }
 
 // changeOnce makes a change here if this node leads, and else asks the leader.
-func (g *Group) changeOnce(ctx context.Context, c change) error {
+func (g *Group) changeOnce(ctx context.Context, c change) (index uint64, err error) {
 	if g.leads(g.ready.Load()) {
-		return g.changeHere(ctx, c)
+		err := g.changeHere(ctx, c)
+		return g.configured.Load().index, err
 	}
 	address, id := g.raft.LeaderWithID()
 	if id == "" || id == g.transport.id {
-		return ErrNoLeader
+		return 0, ErrNoLeader
 	}
 	return g.askChange(ctx, raft.Server{ID: id, Address: address}, c)
 }
@@ -160,7 +175,7 @@ func (c change) check() error {
 	if err := CheckNodeID(c.ID); err != nil {
 		return &Refusal{err.Error()}
 	}
-	if c.Kind != addLearner {
+	if c.Kind != addLearner && c.Kind != move {
 		return nil
 	}
 	if err := CheckAddress(c.Address); err != nil {
@@ -215,10 +230,20 @@ func (g *Group) changeHere(ctx context.Context, c change) error {
 	id := raft.ServerID(c.ID)
 	switch c.Kind {
 	case addLearner:
-		if done, err := now.mayAdd(c); done || err != nil {
+		if done, err := now.mayAdd(c, g.node.known); done || err != nil {
 			return err
 		}
 		return g.commit(func(wait time.Duration) raft.IndexFuture {
+			return g.raft.AddNonvoter(id, raft.ServerAddress(c.Address), now.index, wait)
+		})
+	case move:
+		if done, err := now.mayMove(c); done || err != nil {
+			return err
+		}
+		return g.commit(func(wait time.Duration) raft.IndexFuture {
+			if s.Suffrage == raft.Voter {
+				return g.raft.AddVoter(id, raft.ServerAddress(c.Address), now.index, wait)
+			}
 			return g.raft.AddNonvoter(id, raft.ServerAddress(c.Address), now.index, wait)
 		})
 	case promote:

@@ -15,7 +15,7 @@ import (
 func (c *cluster) must(node int, change change) {
 	c.t.Helper()
 	eventually(c.t, fmt.Sprintf("%s of %q through n%d", change.Kind, change.ID, node+1), func() bool {
-		err := c.group(node).change(testContext(c.t), change)
+		_, err := c.group(node).change(testContext(c.t), change)
 		if err != nil && !errors.Is(err, ErrNoLeader) {
 			c.t.Fatalf("%s of %q through n%d: %v", change.Kind, change.ID, node+1, err)
 		}
@@ -27,7 +27,7 @@ func (c *cluster) must(node int, change change) {
 func (c *cluster) refused(node int, change change, says string) {
 	c.t.Helper()
 	before := c.group(c.leader(-1)).configured.Load().index
-	err := c.group(node).change(testContext(c.t), change)
+	_, err := c.group(node).change(testContext(c.t), change)
 	var refusal *Refusal
 	if !errors.As(err, &refusal) || !strings.Contains(refusal.Text, says) {
 		c.t.Errorf("%s of %q: %v, want a refusal with %q", change.Kind, change.ID, err, says)
@@ -91,11 +91,11 @@ func TestChangesThatMakeNoSenseAreRefused(t *testing.T) {
 		{change{Kind: promote, ID: "n4"}, "node 'n4' is not a member"},
 		{change{Kind: transfer, ID: "n4"}, "node 'n4' is not a member"},
 		{change{Kind: remove, ID: ""}, "want 1 to 64 letters"},
-		{change{addLearner, "n@4", address}, "want 1 to 64 letters"},
-		{change{addLearner, "n4", "nowhere"}, "want host:port"},
-		{change{addLearner, "n4", "0.0.0.0:1"}, "no other node can reach that"},
-		{change{addLearner, "n4", address}, "is that of node 'n1'"},
-		{change{addLearner, "n2", "127.0.0.1:1"}, "is a member already"},
+		{change{Kind: addLearner, ID: "n@4", Address: address}, "want 1 to 64 letters"},
+		{change{Kind: addLearner, ID: "n4", Address: "nowhere"}, "want host:port"},
+		{change{Kind: addLearner, ID: "n4", Address: "0.0.0.0:1"}, "no other node can reach that"},
+		{change{Kind: addLearner, ID: "n4", Address: address}, "is that of node 'n1'"},
+		{change{Kind: addLearner, ID: "n2", Address: "127.0.0.1:1"}, "is a member already"},
 		{change{Kind: "cheer", ID: "n1"}, "unknown change"},
 	} {
 		c.refused(leader, test.change, test.says)
@@ -149,12 +149,12 @@ func TestChangesTakeTurns(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	var refusal *Refusal
-	if err := g.change(ctx, change{Kind: demote, ID: "n1"}); !errors.As(err, &refusal) || !strings.Contains(refusal.Text, "under way") {
+	if _, err := g.change(ctx, change{Kind: demote, ID: "n1"}); !errors.As(err, &refusal) || !strings.Contains(refusal.Text, "under way") {
 		t.Errorf("a second change: %v", err)
 	}
 	<-g.changing
 	stale := g.configured.Load().index
-	c.must(leader, change{addLearner, "n9", "127.0.0.1:1"})
+	c.must(leader, change{Kind: addLearner, ID: "n9", Address: "127.0.0.1:1"})
 	err := g.commit(func(wait time.Duration) raft.IndexFuture { return g.raft.RemoveServer("n9", stale, wait) })
 	if !errors.Is(err, ErrNoLeader) {
 		t.Errorf("a change of a configuration that is not the newest: %v", err)
@@ -168,7 +168,7 @@ func TestAChangeWithoutAMajorityIsInDoubt(t *testing.T) {
 	leader := c.leader(-1)
 	g := c.group(leader)
 	c.isolate(leader, true)
-	err := g.changeHere(t.Context(), change{addLearner, "n9", "127.0.0.1:1"})
+	err := g.changeHere(t.Context(), change{Kind: addLearner, ID: "n9", Address: "127.0.0.1:1"})
 	if !errors.Is(err, ErrInDoubt) && !errors.Is(err, ErrNoLeader) {
 		t.Errorf("a change of a leader that was cut off: %v", err)
 	}

@@ -23,8 +23,12 @@ const (
 	peerVersion  = 1
 	helloLimit   = 1 << 10 // bytes
 	helloTimeout = 2 * time.Second
-	helloOK      = "ok\n"
+	helloOK      = "ok" // followed by who answers, as JSON
+	helloLost    = "lost: "
 )
+
+// errLost means that another node says that this one has lost its data.
+var errLost = errors.New("this node has lost its data directory")
 
 // hello says who opens a stream, to whom, and what for.
 type hello struct {
@@ -34,6 +38,9 @@ type hello struct {
 	To      string `json:"to"`
 	Group   int    `json:"group"`
 	Use     string `json:"use"`
+	identity
+
+	known *acquaintances // checks who answers; may be nil
 }
 
 // What streams are for.
@@ -63,6 +70,7 @@ type dialer func(address string, timeout time.Duration) (net.Conn, error)
 type peerListener struct {
 	listener net.Listener
 	meta     metadata
+	known    *acquaintances
 	logger   *slog.Logger
 	wg       sync.WaitGroup
 	ctx      context.Context // ends with the listener
@@ -74,8 +82,8 @@ type peerListener struct {
 	greet  map[net.Conn]struct{} // streams whose hello has not come yet
 }
 
-func listenPeers(l net.Listener, meta metadata, logger *slog.Logger) *peerListener {
-	p := &peerListener{listener: l, meta: meta, logger: logger, doors: map[use]door{}, greet: map[net.Conn]struct{}{}}
+func listenPeers(l net.Listener, meta metadata, known *acquaintances, logger *slog.Logger) *peerListener {
+	p := &peerListener{listener: l, meta: meta, known: known, logger: logger, doors: map[use]door{}, greet: map[net.Conn]struct{}{}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.wg.Go(p.accept)
 	return p
@@ -114,7 +122,11 @@ func (p *peerListener) receive(conn net.Conn) {
 	p.mu.Unlock()
 	if err != nil {
 		p.logger.Warn("refused a peer", "remote", conn.RemoteAddr().String(), "error", err)
-		fmt.Fprintf(conn, "refused: %v\n", err)
+		word := "refused: "
+		if errors.Is(err, errStranger) {
+			word = helloLost
+		}
+		fmt.Fprintf(conn, "%s%v\n", word, err)
 		conn.Close()
 		return
 	}
@@ -130,6 +142,7 @@ func (p *peerListener) readHello(conn net.Conn) (h hello, d door, err error) {
 	if err := json.Unmarshal(line, &h); err != nil {
 		return h, d, errors.New("no hello: not a dtkv peer")
 	}
+	joins := h.Use == useJoin // then it knows neither the cluster nor its nodes yet
 	p.mu.Lock()
 	_, known := p.doors[use{h.Group, useRaft}]
 	d, open := p.doors[use{h.Group, h.Use}]
@@ -137,9 +150,9 @@ func (p *peerListener) readHello(conn net.Conn) (h hello, d door, err error) {
 	switch {
 	case h.Version != peerVersion:
 		err = fmt.Errorf("peer protocol version %d, this node speaks %d", h.Version, peerVersion)
-	case h.Cluster != p.meta.ClusterID:
+	case !joins && h.Cluster != p.meta.ClusterID:
 		err = fmt.Errorf("node %q is of cluster %q, this node of %q", h.From, h.Cluster, p.meta.ClusterID)
-	case h.To != p.meta.NodeID:
+	case !joins && h.To != p.meta.NodeID:
 		err = fmt.Errorf("the stream is for node %q, this is %q", h.To, p.meta.NodeID)
 	case !known:
 		err = fmt.Errorf("no group %d here", h.Group)
@@ -148,10 +161,17 @@ func (p *peerListener) readHello(conn net.Conn) (h hello, d door, err error) {
 	case d.admit != nil:
 		err = d.admit(h)
 	}
+	if err == nil && !joins {
+		err = p.known.meet(h.From, h.identity)
+	}
 	if err != nil {
 		return h, d, err
 	}
-	if _, err := io.WriteString(conn, helloOK); err != nil {
+	self, err := json.Marshal(p.meta.identity)
+	if err != nil {
+		return h, d, err
+	}
+	if _, err := fmt.Fprintf(conn, "%s %s\n", helloOK, self); err != nil {
 		return h, d, err
 	}
 	return h, d, conn.SetDeadline(time.Time{})
@@ -263,14 +283,33 @@ func dialPeer(dial dialer, address string, h hello, timeout time.Duration) (net.
 	}
 	conn.SetDeadline(deadline)
 	if _, err = conn.Write(append(line, '\n')); err == nil {
-		var answer []byte
-		if answer, err = readLine(conn, helloLimit); err == nil && string(answer)+"\n" != helloOK {
-			err = fmt.Errorf("peer %s at %s: %s", h.To, address, answer)
-		}
+		err = h.answered(conn, address)
 	}
 	if err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return conn, conn.SetDeadline(time.Time{})
+}
+
+// answered reads what became of the hello.
+func (h hello) answered(conn net.Conn, address string) error {
+	answer, err := readLine(conn, helloLimit)
+	if err != nil {
+		return err
+	}
+	word, rest, _ := strings.Cut(string(answer), " ")
+	var who identity
+	switch {
+	case word == strings.TrimSpace(helloLost):
+		return fmt.Errorf("%w, says the node at %s: %s", errLost, address, rest)
+	case word != helloOK:
+		return fmt.Errorf("peer %s at %s: %s", h.To, address, answer)
+	case h.known == nil:
+		return nil
+	}
+	if err := json.Unmarshal([]byte(rest), &who); err != nil {
+		return fmt.Errorf("peer %s at %s: %w", h.To, address, err)
+	}
+	return h.known.meet(h.To, who)
 }

@@ -87,6 +87,7 @@ func putQuestion(ctx context.Context, dial dialer, address string, h hello, ques
 type outcome struct {
 	Verdict string `json:"verdict"` // see outcomes; empty: done
 	Text    string `json:"text,omitempty"`
+	Index   uint64 `json:"index,omitempty"` // of a configuration that has the change
 }
 
 // outcomes are the verdicts that travel. One that is not listed is ErrInDoubt.
@@ -100,16 +101,16 @@ var outcomes = []struct {
 }
 
 // askChange lets the leader make a change.
-func (g *Group) askChange(ctx context.Context, leader raft.Server, c change) error {
+func (g *Group) askChange(ctx context.Context, leader raft.Server, c change) (index uint64, err error) {
 	var o outcome
 	sent, err := g.ask(ctx, leader, useChange, c, &o)
 	switch {
 	case err != nil && sent:
-		return fmt.Errorf("%w: %w", ErrInDoubt, err)
+		return 0, fmt.Errorf("%w: %w", ErrInDoubt, err)
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrNoLeader, err)
+		return 0, fmt.Errorf("%w: %w", ErrNoLeader, err)
 	}
-	return o.error()
+	return o.Index, o.error()
 }
 
 func (o outcome) error() error {
@@ -127,35 +128,36 @@ func (o outcome) error() error {
 	return fmt.Errorf("%w: %s", ErrInDoubt, o.Text)
 }
 
-func outcomeOf(err error) outcome {
+func outcomeOf(index uint64, err error) outcome {
 	var refusal *Refusal
 	switch {
 	case err == nil:
-		return outcome{}
+		return outcome{Index: index}
 	case errors.As(err, &refusal):
-		return outcome{"refused", refusal.Text}
+		return outcome{Verdict: "refused", Text: refusal.Text}
 	case errors.Is(err, ErrClosed):
-		return outcome{"closed", ""}
+		return outcome{Verdict: "closed"}
 	}
 	for _, known := range outcomes {
 		if errors.Is(err, known.err) {
-			return outcome{known.word, err.Error()}
+			return outcome{Verdict: known.word, Text: err.Error()}
 		}
 	}
-	return outcome{"indoubt", err.Error()}
+	return outcome{Verdict: "indoubt", Text: err.Error()}
 }
 
 // answerChange makes a change that another node asks for.
 func (g *Group) answerChange(ctx context.Context, _ hello, question []byte) any {
 	var c change
 	if err := json.Unmarshal(question, &c); err != nil {
-		return outcomeOf(refuse("not a change of membership: %v", err))
+		return outcomeOf(0, refuse("not a change of membership: %v", err))
 	}
 	if err := c.check(); err != nil {
-		return outcomeOf(err)
+		return outcomeOf(0, err)
 	}
 	if !g.leads(g.ready.Load()) {
-		return outcomeOf(ErrNoLeader)
+		return outcomeOf(0, ErrNoLeader)
 	}
-	return outcomeOf(g.changeHere(ctx, c))
+	err := g.changeHere(ctx, c)
+	return outcomeOf(g.configured.Load().index, err)
 }

@@ -49,11 +49,17 @@ type Peer struct {
 // Config is what a Node needs to know. Zero durations and sizes take the defaults named beside them.
 type Config struct {
 	DataDir  string
-	NodeID   string // default: the id in the data directory, or n1 in a new one
-	PeerAddr string // where the peer listener binds, host:port
-	Peers    []Peer // the voters that form the cluster; empty: this node alone
-	Client   string // where clients reach this node; other nodes are told
-	Version  string // release; other nodes are told
+	NodeID   string   // default: the id in the data directory, or n1 in a new one
+	PeerAddr string   // where the peer listener binds, host:port
+	Peers    []Peer   // the voters that form the cluster; empty: this node alone, or see Join
+	Join     []string // peer addresses of members that a new node asks to take it in; later starts ignore them
+	Learner  bool     // a node that joins asks for no vote
+
+	// Advertise is where other nodes reach this one, host:port. Default: its address among the Peers, else PeerAddr.
+	Advertise string
+
+	Client  string // where clients reach this node; other nodes are told
+	Version string // release; other nodes are told
 
 	Sync     SyncMode // default SyncAlways
 	LogStore LogStore // default StoreWAL
@@ -125,18 +131,22 @@ func (c Config) withDefaults() Config {
 //
 // Goroutines: one accepts peer connections (peers); each group lists its own on Group. mu guards groups and is a leaf.
 type Node struct {
-	cfg   Config
-	meta  metadata
-	lock  *os.File // holds the data directory
-	peers *peerListener
-	fatal chan error
+	cfg     Config
+	metaMu  sync.Mutex
+	meta    metadata // what can change after Open is guarded by metaMu
+	lock    *os.File // holds the data directory
+	address string   // where other nodes reach this one
+	known   *acquaintances
+	peers   *peerListener
+	fatal   chan error
 
 	mu     sync.Mutex
 	groups map[int]*Group
 }
 
 // Open starts the node on its data directory, which it creates if need be and locks against a second process. Group 0
-// exists when Open returns, but may not have a leader yet: see [Group.Ready].
+// exists when Open returns, but may not have a leader yet: see [Group.Ready]. A new node that is to join a cluster waits
+// up to 30 s to be taken in.
 func Open(cfg Config) (*Node, error) {
 	cfg = cfg.withDefaults()
 	lock, meta, err := openDataDir(cfg)
@@ -150,7 +160,16 @@ func Open(cfg Config) (*Node, error) {
 		lock.Close()
 		return nil, fmt.Errorf("peer address: %w", err)
 	}
-	n.peers = listenPeers(listener, meta, cfg.Logger)
+	n.address = announce(cfg, listener)
+	if n.known, err = openAcquaintances(cfg.DataDir); err == nil && meta.Joining {
+		err = n.join()
+	}
+	if err != nil {
+		listener.Close()
+		lock.Close()
+		return nil, err
+	}
+	n.peers = listenPeers(listener, n.meta, n.known, cfg.Logger)
 	g, err := openGroup(n, 0)
 	if err != nil {
 		n.peers.close()
@@ -177,7 +196,10 @@ func (n *Node) ClusterID() string { return n.meta.ClusterID }
 
 // hello opens a stream to another node.
 func (n *Node) hello(to string, group int, use string) hello {
-	return hello{Version: peerVersion, Cluster: n.meta.ClusterID, From: n.meta.NodeID, To: to, Group: group, Use: use}
+	return hello{
+		Version: peerVersion, Cluster: n.meta.ClusterID, From: n.meta.NodeID, To: to, Group: group, Use: use,
+		identity: n.meta.identity, known: n.known,
+	}
 }
 
 // PeerAddr returns the address that the peer listener is bound to.

@@ -22,6 +22,11 @@ type Config struct {
 	DataDir  string
 	NodeID   string // empty: the id in the data directory, n1 in a new one
 	Peers    []replica.Peer
+	Join     []string // peer addresses of members that take a new node in
+	Learner  bool     // a node that joins gets no vote
+
+	Advertise     string // where other nodes reach this one; empty: as the peers say, or the peer address
+	AdvertiseAddr string // where clients reach it; empty: Addr
 
 	Sync     replica.SyncMode
 	LogStore replica.LogStore
@@ -115,18 +120,46 @@ func (c *Config) Validate() error {
 	if c.DataDir == "" {
 		return errors.New("data-dir must not be empty")
 	}
-	if len(c.Peers) > 0 && c.NodeID == "" {
+	return c.validateCluster()
+}
+
+// validateCluster checks what says who this node is among others.
+func (c *Config) validateCluster() error {
+	if c.NodeID != "" {
+		if err := replica.CheckNodeID(c.NodeID); err != nil {
+			return err
+		}
+	}
+	for _, a := range []struct{ option, value string }{{"advertise", c.Advertise}, {"advertise-addr", c.AdvertiseAddr}} {
+		if a.value == "" {
+			continue
+		}
+		if err := replica.CheckAddress(a.value); err != nil {
+			return fmt.Errorf("%s: %w", a.option, err)
+		}
+	}
+	switch {
+	case len(c.Join) > 0 && len(c.Peers) > 0:
+		return errors.New("peers forms a new cluster and join enters one that is there; choose one of them")
+	case len(c.Join) > 0 && c.NodeID == "":
+		return errors.New("join needs node-id, the name that this node is to have in the cluster")
+	case c.Learner && len(c.Join) == 0:
+		return errors.New("learner is for nodes that join")
+	case len(c.Peers) == 0:
+		return nil
+	case c.NodeID == "":
 		return errors.New("peers needs node-id, which of them is this node")
 	}
 	for _, p := range c.Peers {
-		if p.ID == c.NodeID {
+		switch {
+		case p.ID != c.NodeID:
+		case c.Advertise != "" && c.Advertise != p.Address:
+			return fmt.Errorf("advertise says %s, and peers that this node is at %s", c.Advertise, p.Address)
+		default:
 			return nil
 		}
 	}
-	if len(c.Peers) > 0 {
-		return fmt.Errorf("node-id %q is not among the peers", c.NodeID)
-	}
-	return nil
+	return fmt.Errorf("node-id %q is not among the peers", c.NodeID)
 }
 
 // checkLoopback refuses addresses that other machines can reach. There is no password and no TLS in this release, so
@@ -179,6 +212,10 @@ func (c *Config) replica() (replica.Config, error) {
 		NodeID:           c.NodeID,
 		PeerAddr:         peer,
 		Peers:            c.Peers,
+		Join:             c.Join,
+		Learner:          c.Learner,
+		Advertise:        c.Advertise,
+		Client:           c.AdvertiseAddr,
 		Version:          Version,
 		Sync:             c.Sync,
 		LogStore:         c.LogStore,
@@ -202,8 +239,11 @@ func parsePeers(value string) ([]replica.Peer, error) {
 		if !ok || id == "" {
 			return nil, errors.New("want id=host:port, and more after commas")
 		}
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			return nil, fmt.Errorf("peer %s: want host:port", id)
+		if err := replica.CheckNodeID(id); err != nil {
+			return nil, err
+		}
+		if err := replica.CheckAddress(addr); err != nil {
+			return nil, fmt.Errorf("peer %s: %w", id, err)
 		}
 		for _, p := range peers {
 			if p.ID == id || p.Address == addr {
@@ -213,6 +253,21 @@ func parsePeers(value string) ([]replica.Peer, error) {
 		peers = append(peers, replica.Peer{ID: id, Address: addr})
 	}
 	return peers, nil
+}
+
+// parseJoin reads host:port,host:port.
+func parseJoin(value string) ([]string, error) {
+	if value == "" {
+		return nil, nil
+	}
+	list := strings.Split(value, ",")
+	for i := range list {
+		list[i] = strings.TrimSpace(list[i])
+		if err := replica.CheckAddress(list[i]); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
 }
 
 func formatPeers(peers []replica.Peer) string {

@@ -44,6 +44,19 @@ var Options = []Option{
 		func(c *Config) string { return formatPeers(c.Peers) },
 	},
 	{
+		"join", "host:port,..", "peer addresses of nodes of a cluster that takes a new node in; later starts ignore it",
+		func(c *Config, v string) (err error) { c.Join, err = parseJoin(v); return err },
+		func(c *Config) string { return strings.Join(c.Join, ",") },
+	},
+	{
+		"learner", "yes|no", "a node that joins stays a learner: it has the data and no vote",
+		func(c *Config, v string) error { return yesNo(&c.Learner, v) },
+		func(c *Config) string { return formatYesNo(c.Learner) },
+	},
+	text("advertise", "host:port", "where other nodes reach this one, if that is not its peer-addr; with peers, what they say",
+		func(c *Config) *string { return &c.Advertise }),
+	text("advertise-addr", "host:port", "where clients reach this node, if that is not its addr", func(c *Config) *string { return &c.AdvertiseAddr }),
+	{
 		"sync", "always|os", "when a write counts as stored: after fsync, or once the operating system has it",
 		func(c *Config, v string) error {
 			return oneOf(&c.Sync, v, replica.SyncAlways, replica.SyncOS)

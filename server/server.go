@@ -94,7 +94,10 @@ func Open(cfg Config) (*Server, error) {
 	}
 	rc, err := cfg.replica()
 	if err == nil {
-		rc.Observer, rc.Client = s.hub, s.Addr().String()
+		rc.Observer = s.hub
+		if rc.Client == "" {
+			rc.Client = s.Addr().String()
+		}
 		s.node, err = replica.Open(rc)
 	}
 	if err != nil {

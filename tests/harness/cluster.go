@@ -1,16 +1,22 @@
 package harness
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
 // Cluster is several dtkv processes on this machine that are one cluster. Their ids are n1, n2 and so on, in order.
 type Cluster struct {
 	t       testing.TB
-	Options           // of all of them
+	Options // of all of them
+
+	mu      sync.Mutex
 	Servers []*Server // a nil is a gap that a test made
 }
 
@@ -36,6 +42,8 @@ func (c *Cluster) launch(id, peerAddr string, more ...string) *Server {
 	o.PeerAddr = peerAddr
 	o.More = append(append([]string{"--node-id", id}, more...), o.More...)
 	s := Launch(c.t, o)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.Servers = append(c.Servers, s)
 	return s
 }
@@ -43,12 +51,24 @@ func (c *Cluster) launch(id, peerAddr string, more ...string) *Server {
 // Join starts one more node, which asks a node that runs to be taken in, and waits for nothing.
 func (c *Cluster) Join(more ...string) *Server {
 	c.t.Helper()
-	id := fmt.Sprintf("n%d", len(c.Servers)+1)
-	return c.launch(id, Loopback(Port(c.t)), append([]string{"--join", c.Running()[0].PeerAddr}, more...)...)
+	return c.JoinAt(Loopback(Port(c.t)), more...)
 }
 
-// Running are the nodes whose processes run.
+// JoinAt is [Cluster.Join] for a node with that peer address.
+func (c *Cluster) JoinAt(peerAddr string, more ...string) *Server {
+	c.t.Helper()
+	var running []string
+	for _, s := range c.Running() {
+		running = append(running, s.PeerAddr)
+	}
+	id := fmt.Sprintf("n%d", len(c.Servers)+1)
+	return c.launch(id, peerAddr, append([]string{"--join", strings.Join(running, ",")}, more...)...)
+}
+
+// Running are the nodes whose processes run. Any goroutine may ask.
 func (c *Cluster) Running() (list []*Server) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, s := range c.Servers {
 		if s != nil && s.Alive() {
 			list = append(list, s)
@@ -171,6 +191,16 @@ func (s *Server) survey(subcommand string) ([]string, error) {
 		}
 	}
 	return fields, nil
+}
+
+// Met counts the nodes that this one has written down as known.
+func (s *Server) Met(t testing.TB) int {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(s.DataDir, "peers.json"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return strings.Count(string(data), "incarnation")
 }
 
 func pairs(fields []string) map[string]string {
