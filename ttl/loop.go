@@ -12,7 +12,7 @@ const (
 	Tick = 250 * time.Millisecond
 
 	// BatchLimit is how many nodes one proposal of the loop removes at most. Other writes wait no longer than that takes.
-	BatchLimit = 2000
+	BatchLimit = 1000
 
 	// Never is the deadline of a state that has none.
 	Never = math.MaxInt64
