@@ -33,7 +33,7 @@ func ordinary(ctx context.Context, s *load.Server, o options, progress *load.Pro
 	var took []time.Duration
 	err = s.Talk(func(client *redis.Client) error {
 		heard := client.Subscribe(ctx, "__keyevent@0__:expired")
-		defer heard.Close()
+		defer func() { _ = heard.Close() }()
 		if _, err := heard.Receive(ctx); err != nil { // the confirmation
 			return err
 		}

@@ -46,8 +46,10 @@ func (r *report) print(w io.Writer) error {
 		name string
 		load.Latencies
 	}{
-		{"how late keys go, one by one", r.Ordinary}, {"how late keys go, at once", r.Late},
-		{"writes before that", r.Quiet}, {"writes while they go", r.During},
+		{"how late keys go, one by one", r.Ordinary},
+		{"how late keys go, at once", r.Late},
+		{"writes before that", r.Quiet},
+		{"writes while they go", r.During},
 	} {
 		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t\n", row.name, row.Count, short(row.P50), short(row.P99), short(row.P999), short(row.Largest))
 	}

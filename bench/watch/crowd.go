@@ -117,7 +117,7 @@ func (c crowd) come(ctx context.Context, s *load.Server, o options, heard *atomi
 func listen(ctx context.Context, client *redis.Client, names []string, heard *atomic.Int64, ready func()) error {
 	defer ready() // also when it fails
 	sub := client.Subscribe(ctx, names...)
-	defer sub.Close()
+	defer func() { _ = sub.Close() }()
 	for states := 0; ; {
 		got, err := sub.ReceiveTimeout(ctx, 0)
 		if err != nil {
@@ -170,7 +170,7 @@ func throughput(ctx context.Context, s *load.Server, o options, length time.Dura
 		for n := range o.clients {
 			wg.Go(func() {
 				conn := client.Conn()
-				defer conn.Close()
+				defer func() { _ = conn.Close() }()
 				for i := n; time.Since(began) < length && errs[n] == nil; i += o.clients {
 					if errs[n] = conn.Set(ctx, load.Key(i%o.writes.Keys), value+strconv.Itoa(i), 0).Err(); errs[n] == nil {
 						done.Add(1)

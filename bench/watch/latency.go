@@ -53,7 +53,7 @@ func latency(ctx context.Context, s *load.Server, k kind, o options) (measured, 
 	l := &latencies{acked: make([]time.Time, o.messages), heard: make([]time.Time, o.messages)}
 	err := s.Talk(func(client *redis.Client) error {
 		sub := client.Subscribe(ctx, k.channel)
-		defer sub.Close()
+		defer func() { _ = sub.Close() }()
 		if _, err := sub.Receive(ctx); err != nil { // the confirmation
 			return err
 		}

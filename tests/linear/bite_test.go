@@ -103,11 +103,11 @@ func TestTheLockModelBites(t *testing.T) {
 		{
 			"a lease that was handed over counts from then",
 			history{
-				try(1, 99, 1).at(0, 1), waitFor(2, 10, 99, 2).at(2, 20), unlock(1).at(15, 16), answered(2, 2).at(2, 20),
+				try(1, 99, 1).at(0, 1), waitFor(2, 10, 99, 2).at(2, 20), info(1, 1, 1).at(10, 11), unlock(1).at(15, 16), answered(2, 2).at(2, 20),
 				try(3, 10, 3).at(21, 25),
 			},
 			history{
-				try(1, 99, 1).at(0, 1), waitFor(2, 10, 99, 2).at(2, 20), unlock(1).at(15, 16), answered(2, 2).at(2, 20),
+				try(1, 99, 1).at(0, 1), waitFor(2, 10, 99, 2).at(2, 20), info(1, 1, 1).at(10, 11), unlock(1).at(15, 16), answered(2, 2).at(2, 20),
 				try(3, 10, 3).at(21, 24),
 			},
 		},

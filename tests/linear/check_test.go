@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/anishathalye/porcupine"
 
@@ -18,8 +19,12 @@ import (
 // enough.
 func checkAll(t *testing.T, model porcupine.Model, histories map[string][]porcupine.Operation) {
 	t.Helper()
+	began := time.Now()
+	var slowest time.Duration
 	for key, h := range histories {
-		result, info := porcupine.CheckOperationsVerbose(model, h, harness.Patience)
+		start := time.Now()
+		result, info := porcupine.CheckOperationsVerbose(model, h, 2*harness.Patience)
+		slowest = max(slowest, time.Since(start))
 		if result == porcupine.Ok {
 			continue
 		}
@@ -31,6 +36,7 @@ func checkAll(t *testing.T, model porcupine.Model, histories map[string][]porcup
 		}
 		t.Fatalf("the history of %s with %d operations is %s; picture: %s\n%s", key, len(h), result, path, explain(model, h, info))
 	}
+	t.Logf("%d histories checked in %s, the slowest of them in %s", len(histories), time.Since(began), slowest)
 }
 
 // explain shows how far the checker came on its longest way: the last operations that it could put in an order, the state

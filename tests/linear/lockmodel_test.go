@@ -111,7 +111,7 @@ func (s lockState) settled(by int64) []lockState {
 	for i := 0; i < len(all); i++ {
 		s := all[i]
 		if at := max(s.now, min(s.ends, s.holder.yields)); s.holder.owner != 0 && at <= by {
-			if next, ok := s.passed(at); ok {
+			if next, ok := s.passed(at, at); ok {
 				add(next)
 			}
 		}
@@ -138,23 +138,23 @@ func (s lockState) forgetful() lockState {
 	return s
 }
 
-// passed is s after the holder has gone: the first in the queue has the lock, and its lease begins. It is false if the first
-// was told something else.
-func (s lockState) passed(at int64) (lockState, bool) {
+// passed is s after the holder has gone: the first in the queue has the lock, and its lease begins, not before since. It is false
+// if the first was told something else.
+func (s lockState) passed(at, since int64) (lockState, bool) {
 	if s.waiting == 0 {
 		s.now, s.holder, s.ends = at, place{}, 0
 		return s, true
 	}
 	next := s.queue[0]
-	return s.without(0, at).held(next)
+	return s.without(0, at).held(next, since)
 }
 
 // held is s with a new holder, false if it was told no token, or one that is none for a new holder.
-func (s lockState) held(p place) (lockState, bool) {
+func (s lockState) held(p place, since int64) (lockState, bool) {
 	if p.token != unseen && p.token <= s.latest {
 		return s, false
 	}
-	s.holder, s.ends = p, s.now+p.lease
+	s.holder, s.ends = p, since+p.lease
 	s.latest = max(s.latest, p.token)
 	return s, true
 }
@@ -189,7 +189,7 @@ func (s lockState) step(op lockOp) (lockState, bool) {
 			return s, op.token == 0
 		}
 		s, ok := s.bears(op.token)
-		s.ends = s.now + op.lease
+		s.ends = op.call + op.lease
 		return s, ok || op.unknown
 	case lockInfo:
 		if s.holder.owner != op.owner || s.waiting != op.waiters {
@@ -216,7 +216,7 @@ func (s lockState) acquired(op lockOp) (lockState, bool) {
 	}
 	switch w := s.find(op.owner); {
 	case s.holder.owner == 0:
-		return s.held(p)
+		return s.held(p, op.call)
 	case s.holder.owner == op.owner:
 		ok := true
 		if op.unknown {
@@ -224,13 +224,13 @@ func (s lockState) acquired(op lockOp) (lockState, bool) {
 		} else {
 			s, ok = s.bears(op.token)
 		}
-		s.holder, s.ends = p, s.now+op.lease
+		s.holder, s.ends = p, op.call+op.lease
 		return s, ok
 	case op.act == acquire:
 		return s, op.token == 0
 	default:
 		if p.token <= 0 {
-			p.leaves = s.now + op.wait
+			p.leaves = op.call + op.wait
 		}
 		if op.leaves != 0 {
 			p.leaves = min(p.leaves, op.leaves)
@@ -247,7 +247,7 @@ func (s lockState) acquired(op lockOp) (lockState, bool) {
 func (s lockState) released(op lockOp) (lockState, bool) {
 	ok := op.done || op.unknown
 	if s.holder.owner == op.owner {
-		next, possible := s.passed(s.now)
+		next, possible := s.passed(s.now, op.call)
 		return next, possible && ok
 	}
 	if w := s.find(op.owner); w >= 0 {

@@ -163,17 +163,29 @@ func (c *client) once(args []string) (a answer, err error) {
 	return a, nil
 }
 
-// abandon sends a command and hangs up after a while.
+// abandon sends a command and hangs up after a while. It returns when the server has noticed, so that the command took effect
+// by then or never will.
 func (c *client) abandon(after time.Duration, args ...string) (a answer, closed int64) {
+	c.send("PING") // The server has accepted the connection: it will be on its list.
 	for c.connect() != nil {
 		time.Sleep(2 * time.Millisecond)
 	}
-	a = answer{call: c.rig.now(), ret: never, unknown: true}
+	a = answer{call: c.rig.now(), unknown: true}
 	_ = c.conn.Send(harness.Command(args...)) // Whether it arrived is unknown in any case.
 	time.Sleep(after)
+	mine := "addr=" + c.conn.LocalAddr().String() + " "
 	closed = c.rig.now()
 	c.close()
-	c.rig.sent.Add(1)
+	for deadline := time.Now().Add(harness.Patience); ; time.Sleep(time.Millisecond) {
+		if list := c.send("CLIENT", "LIST"); !list.unknown && !strings.Contains(list.reply, mine) {
+			break
+		}
+		if time.Now().After(deadline) {
+			c.rig.fail("the server still lists a client that hung up %s ago", harness.Patience)
+			break
+		}
+	}
+	a.ret = c.rig.now()
 	return a, closed
 }
 
