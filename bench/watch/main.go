@@ -65,7 +65,7 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.writes.Keys, "channels", 10_000, "keys, each of them watched by one subscriber")
 	f.IntVar(&o.writes.Bytes, "bytes", 256, "bytes of each of their values")
 	f.Float64Var(&o.writes.Rate, "rate", 2000, "writes a second of the steady load")
-	f.IntVar(&o.writes.Writers, "writers", 8, "connections that share the rate")
+	f.IntVar(&o.writes.Writers, "writers", 100, "connections that share the rate; each has its turn so rarely that a slow write seldom holds up the next")
 	f.IntVar(&o.clients, "clients", 50, "connections that write as fast as they can")
 	f.IntVar(&o.subscribers, "subscribers", 1000, "subscribers that share the keys; one of them never reads")
 	f.IntVar(&o.rounds, "rounds", 3, "how often each load runs with each crowd")
