@@ -1,6 +1,6 @@
 # One word per task. People, CI and .ci/run call the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help build check test race fuzz bench compare locks docs deps
+.PHONY: help build cluster check test race fuzz bench compare locks docs deps
 
 T ?= 30s
 
@@ -9,6 +9,9 @@ help: ## list these targets
 
 build: ## build bin/dtkv
 	go build -o bin/dtkv ./cmd/dtkv
+
+cluster: build ## run three nodes on this machine as one cluster, until Ctrl-C
+	bin/dtkv demo
 
 check: ## what must hold before each commit: format, vet, linters, architecture, documents in step
 	@tests/check.sh

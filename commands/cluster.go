@@ -86,7 +86,7 @@ var clusterCommand = Command{
 			Summary: "Adds a node, which other nodes reach at that address (host:port), and gives it a vote once it has caught up, for " +
 				"which the command waits up to 20 seconds; with LEARNER it gets none",
 			Syntax:  "node address [LEARNER]",
-			Differs: "A node started with --join adds itself.",
+			Differs: "A node started with --join adds itself, and asks for its vote by itself unless it was started with --learner.",
 			Plan:    planAddNode,
 		},
 		nodeCommand("demote", "Takes a node's vote away; it stays as a learner. The leader hands its leadership over first", DemoteNode),

@@ -24,6 +24,7 @@ const (
 const help = `dtkv is a coordination service that speaks the Redis protocol.
 
   dtkv [serve] [flags]             run a node (serve --help lists the flags)
+  dtkv demo [flags]                run a cluster of three nodes on this machine, to try things out
   dtkv inspect log [flags]         print the log of a node as text
   dtkv inspect snapshot [flags]    print the newest snapshot of a node as text
   dtkv version                     print the release
@@ -78,6 +79,8 @@ func (p program) command(args []string) error {
 	switch name {
 	case "serve":
 		return p.serve(args)
+	case "demo":
+		return p.demo(args)
 	case "inspect":
 		return p.inspect(args)
 	case "version":
@@ -86,6 +89,9 @@ func (p program) command(args []string) error {
 	case "help":
 		if len(args) > 0 && args[0] == "serve" {
 			return p.serve([]string{"--help"})
+		}
+		if len(args) > 0 && args[0] == "demo" {
+			return p.demo([]string{"--help"})
 		}
 		if len(args) > 0 && args[0] == "inspect" {
 			return p.inspect([]string{"--help"})
