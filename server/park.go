@@ -210,9 +210,9 @@ func (c *conn) hear(g watch.Grant) {
 		c.hearStreams()
 		return
 	}
-	if g.Outcome == watch.Unknown {
+	if g.Outcome == watch.Unknown || g.Outcome == watch.Flushed {
 		var err error
-		if g, err = c.lookForGrant(); err != nil {
+		if g, err = c.lookForGrant(g.Outcome); err != nil {
 			c.answer(func() { c.out.Error(inDoubt) }) // it may have its place still; to ask again is safe
 			return
 		}
@@ -240,9 +240,12 @@ func (c *conn) hearStreams() {
 	c.listen()
 }
 
+// errUnseen is for a request that has left its queue while the hub did not look.
+var errUnseen = errors.New("it may have been granted and ended meanwhile")
+
 // lookForGrant finds out from the state what became of a request that the hub lost sight of. It goes by the owner: who has
 // asked again elsewhere gets the same answer here.
-func (c *conn) lookForGrant() (g watch.Grant, err error) {
+func (c *conn) lookForGrant(why watch.Outcome) (g watch.Grant, err error) {
 	c.request.cancel()
 	c.listen() // before looking: nothing can come between
 	r := c.request
@@ -259,6 +262,9 @@ func (c *conn) lookForGrant() (g watch.Grant, err error) {
 			g = watch.Grant{} // and so do we
 		}
 	})
+	if err == nil && g.Outcome == watch.GaveUp && why != watch.Flushed {
+		err = errUnseen // null would say that it was not
+	}
 	return g, err
 }
 

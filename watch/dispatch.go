@@ -280,7 +280,7 @@ func (d *dispatcher) gap(g *group) {
 	d.h.mu.RUnlock()
 	d.wake()
 	d.h.revive(g)
-	g.wakeAll()
+	g.wakeAll(Unknown)
 }
 
 func (d *dispatcher) lose(t *topic) {

@@ -108,7 +108,7 @@ func (h *Hub) Close() {
 	h.cancel()
 	h.asks.close()
 	h.done.Wait()
-	h.eachGroup(func(g *group) { g.wakeAll() })
+	h.eachGroup(func(g *group) { g.wakeAll(Unknown) })
 }
 
 // SetOutput sets how many bytes may wait for one subscriber; 0 or less means the default.

@@ -56,6 +56,7 @@ const (
 	Unknown Outcome = iota // the hub cannot tell, or another request of the owner got an answer: look at the state
 	Granted                // the owner holds the lock, as the answer to this request
 	GaveUp                 // the request left the queue without the lock
+	Flushed                // everything was removed: a request that was in a queue before has left it without the lock
 )
 
 // Grant is the news for a parked request.
@@ -122,7 +123,7 @@ type call struct {
 // serve wakes the streams that an event concerns and answers parked requests.
 func (g *group) serve(r *Record) {
 	if r.What == fsm.EventFlush {
-		g.wakeAll()
+		g.wakeAll(Flushed)
 		return
 	}
 	g.mu.Lock()
@@ -163,23 +164,29 @@ func (g *group) answers(r *Record) (calls []call) {
 		return nil
 	}
 	at := place{r.Key, r.Owner}
-	for p := range g.parked[at] {
+	all := g.parked[at]
+	for p := range all {
 		c := call{p: p}
 		switch {
-		case p.ticket != r.Ticket: // of a later request, which took over this one's place, or of an earlier one
+		case p.ticket.Process == r.Ticket.Process && p.ticket.Number > r.Ticket.Number:
+			continue // late news of an earlier request: this one's own answer comes behind it
+		case p.ticket != r.Ticket: // of a later request, which took over this one's place
 		case r.What == fsm.EventLock:
 			c.grant = Grant{Granted, r.Token}
 		default:
 			c.grant = Grant{Outcome: GaveUp}
 		}
+		delete(all, p)
 		calls = append(calls, c)
 	}
-	delete(g.parked, at)
+	if len(all) == 0 {
+		delete(g.parked, at)
+	}
 	return calls
 }
 
 // wakeAll wakes every stream and tells every parked request to look at the state.
-func (g *group) wakeAll() {
+func (g *group) wakeAll(why Outcome) {
 	g.mu.Lock()
 	waits, all := g.waits, g.parked
 	g.waits, g.parked = make(map[string]map[*wait]struct{}), make(map[place]map[*parked]struct{})
@@ -191,7 +198,7 @@ func (g *group) wakeAll() {
 	}
 	for _, some := range all {
 		for p := range some {
-			p.fn(Grant{})
+			p.fn(Grant{Outcome: why})
 		}
 	}
 }

@@ -49,7 +49,7 @@ func TestParkedRequestsHearOnceHowTheyEnded(t *testing.T) {
 			r.apply(&fsm.LeaveLock{Key: []byte("l"), Owner: fsm.Owner{2}, Ticket: fsm.Ticket{Process: 1, Number: 2}})
 		}, "[{2 0}]"},
 		{"unknown when a later request of its owner is granted", func(r *rig) { r.apply(acquire(2, 3, 500), release(1)) }, "[{0 0}]"},
-		{"unknown at a flush", func(r *rig) { r.apply(&fsm.Flush{}) }, "[{0 0}]"},
+		{"flushed at a flush", func(r *rig) { r.apply(&fsm.Flush{}) }, "[{3 0}]"},
 		{"unknown at a restore", func(r *rig) { r.restore(func(o *rig) { o.apply(release(1)) }) }, "[{0 0}]"},
 		{"unknown at the end", func(r *rig) { r.h.Close() }, "[{0 0}]"},
 		{"unknown when the dispatcher missed events", func(r *rig) {
@@ -132,4 +132,23 @@ func TestParkedRequestsAreCalledExactlyOnce(t *testing.T) {
 	if called.Load()+taken.Load() != requests || called.Load() < requests/2 {
 		t.Errorf("%d called, %d taken back, of %d", called.Load(), taken.Load(), requests)
 	}
+}
+
+func TestLateNewsOfAnEarlierRequestAnswerNoLaterOne(t *testing.T) {
+	inBubble(t, Options{}, func(r *rig) {
+		r.apply(acquire(1, 1, 0), acquire(2, 2, 500))
+		p := r.park("l", 2, 3) // not proposed yet
+		r.apply(&fsm.LeaveLock{Key: []byte("l"), Owner: fsm.Owner{2}, Ticket: fsm.Ticket{Process: 1, Number: 2}})
+		r.apply(acquire(2, 3, 500))
+		synctest.Wait()
+		if len(p.heard) != 0 {
+			t.Errorf("heard %v", p.heard)
+		}
+		r.apply(release(1))
+		synctest.Wait()
+		if got := fmt.Sprint(p.heard); got != "[{1 2}]" {
+			t.Errorf("heard %s", got)
+		}
+		p.cancel()
+	})
 }
