@@ -69,6 +69,7 @@ type Group struct {
 	newest     atomic.Pointer[raft.SnapshotMeta] // the newest snapshot on disk, zero if there is none
 
 	configured atomic.Pointer[configuration] // the newest committed configuration, never nil
+	clients    addresses                     // of the nodes that were met
 	changing   chan struct{}                 // holds one value while this node changes the configuration
 
 	turn    turn          // wakes those who wait for a leader

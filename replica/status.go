@@ -22,6 +22,7 @@ type Status struct {
 	Term     uint64
 	LeaderID string // empty if unknown
 	Leader   string // the leader's peer address
+	Client   string // where clients reach the leader; empty if unknown
 	Members  []Member
 
 	Committed uint64 // index
@@ -67,6 +68,10 @@ func (g *Group) Status() Status {
 		ReadIndexes:   g.counts.readIndexes.Load(),
 		Sync:          g.cfg.Sync,
 		LogStore:      g.cfg.LogStore,
+	}
+	s.Client = g.cfg.Client
+	if id != g.transport.id {
+		s.Client = g.clients.find(s.LeaderID)
 	}
 	if f := g.raft.GetConfiguration(); f.Error() == nil {
 		for _, m := range f.Configuration().Servers {

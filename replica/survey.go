@@ -2,6 +2,8 @@ package replica
 
 import (
 	"context"
+	"encoding/json"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -65,7 +67,9 @@ func (g *Group) meet(ctx context.Context, s raft.Server) (i introduction, err er
 	if s.ID == g.transport.id {
 		return g.introduce(string(s.ID)), nil
 	}
-	_, err = g.ask(ctx, s, useMeet, struct{}{}, &i)
+	if _, err = g.ask(ctx, s, useMeet, g.introduce(string(s.ID)), &i); err == nil {
+		g.clients.note(string(s.ID), i.Client)
+	}
 	return i, err
 }
 
@@ -78,6 +82,31 @@ func (g *Group) introduce(to string) introduction {
 	}
 }
 
-func (g *Group) answerMeet(_ context.Context, from hello, _ []byte) any {
+func (g *Group) answerMeet(_ context.Context, from hello, question []byte) any {
+	var i introduction
+	if err := json.Unmarshal(question, &i); err == nil {
+		g.clients.note(from.From, i.Client)
+	}
 	return g.introduce(from.From)
+}
+
+// addresses remembers where clients reach other nodes. The zero value is empty.
+type addresses struct {
+	mu   sync.Mutex
+	byID map[string]string // at most maxKnown, since only acquaintances are noted
+}
+
+func (a *addresses) note(id, address string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.byID == nil {
+		a.byID = map[string]string{}
+	}
+	a.byID[id] = address
+}
+
+func (a *addresses) find(id string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.byID[id]
 }

@@ -303,8 +303,16 @@ func infoReplication(s *Server, g group, f *fields) {
 // role is a node's part in its group, as Redis names the parts.
 func role(status replica.Status) commands.Role {
 	r := commands.Role{Leader: status.Role == "leader", Offset: int64(status.Applied), Link: "connected"}
-	if !r.Leader && status.LeaderID == "" {
+	if r.Leader {
+		return r
+	}
+	if status.LeaderID == "" {
 		r.Link = "connect"
+		return r
+	}
+	if host, port, err := net.SplitHostPort(status.Client); err == nil {
+		r.Host = host
+		r.Port, _ = strconv.Atoi(port)
 	}
 	return r
 }
