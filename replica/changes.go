@@ -139,10 +139,10 @@ func (g *Group) silent(term uint64, servers []raft.Server) (ids []string) {
 	answers := make([]bool, len(servers))
 	done := make(chan struct{})
 	for i, s := range servers {
-		g.wg.Go(func() {
+		go func() {
 			_, answers[i] = g.probe(s, term)
 			done <- struct{}{}
-		})
+		}()
 	}
 	for range servers {
 		<-done

@@ -111,6 +111,7 @@ func (g *Group) keepPlace() {
 		cancel()
 	})
 	met := map[raft.ServerID]bool{}
+	said := ""
 	for {
 		select {
 		case <-g.stopped:
@@ -122,7 +123,8 @@ func (g *Group) keepPlace() {
 		if !member {
 			continue
 		}
-		if err := g.claim(ctx, self); err != nil {
+		if err := g.claim(ctx, self); err != nil && err.Error() != said { // it will be tried for as long as it takes
+			said = err.Error()
 			g.cfg.Logger.Info("this node's place in the cluster is not yet as it should be", "group", g.id, "error", err)
 		}
 	}
