@@ -16,8 +16,8 @@ const useJoin = "join"
 
 const (
 	joinWait = 30 * time.Second // for a member to answer
-	joinTime = 10 * time.Second // for one answer
-	joinPoll = 200 * time.Millisecond
+	joinTime = 5 * time.Second  // for one answer
+	joinPoll = 500 * time.Millisecond
 	// keepPoll is how often a node looks whether the cluster sees it as it sees itself.
 	keepPoll = time.Second
 )
@@ -36,10 +36,12 @@ type welcome struct {
 // join asks the members that the configuration names to take this node in, as a learner, until one has. It may be repeated,
 // also by a later start, until the node knows that it is in.
 func (n *Node) join() error {
+	ctx, cancel := context.WithTimeout(context.Background(), joinWait)
+	defer cancel()
 	var last error
-	for began := time.Now(); time.Since(began) < joinWait; time.Sleep(joinPoll) {
+	for {
 		for _, at := range n.cfg.Join {
-			w, err := n.askIn(at)
+			w, err := n.askIn(ctx, at)
 			var refusal *Refusal
 			switch {
 			case errors.As(err, &refusal):
@@ -54,12 +56,18 @@ func (n *Node) join() error {
 			})
 		}
 		n.cfg.Logger.Warn("not taken into a cluster yet", "error", last)
+		select {
+		case <-time.After(joinPoll):
+		case <-n.cfg.Stop:
+			return ErrClosed
+		case <-ctx.Done():
+			return fmt.Errorf("join: nobody has taken this node in within %v: %w", joinWait, last)
+		}
 	}
-	return fmt.Errorf("join: nobody has taken this node in within %v: %w", joinWait, last)
 }
 
-func (n *Node) askIn(at string) (w welcome, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), joinTime)
+func (n *Node) askIn(ctx context.Context, at string) (w welcome, err error) {
+	ctx, cancel := context.WithTimeout(ctx, joinTime)
 	defer cancel()
 	h := n.hello("", 0, useJoin)
 	h.known = nil // whoever answers

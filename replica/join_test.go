@@ -148,7 +148,7 @@ func TestJoiningMayBeRepeated(t *testing.T) {
 	lock.Close()
 	for range 2 {
 		n := &Node{cfg: cfg, meta: meta, address: cfg.PeerAddr}
-		w, err := n.askIn(cfg.Join[0])
+		w, err := n.askIn(t.Context(), cfg.Join[0])
 		if err != nil || w.Cluster != c.nodes[0].ClusterID() || w.Index == 0 {
 			t.Fatalf("joining: %+v, %v", w, err)
 		}
@@ -158,6 +158,18 @@ func TestJoiningMayBeRepeated(t *testing.T) {
 	c.configs[i].Join = cfg.Join
 	c.start(i)
 	c.membersAre("n1v n2l")
+}
+
+// Nobody is there; the node is told to stop.
+func TestTheWaitToJoinCanBeEnded(t *testing.T) {
+	stop := make(chan struct{})
+	close(stop)
+	_, err := Open(Config{
+		DataDir: t.TempDir(), NodeID: "n2", PeerAddr: "127.0.0.1:0", Join: []string{freeAddress(t)}, Stop: stop, Logger: quietLogger(),
+	})
+	if !errors.Is(err, ErrClosed) {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestNodesThatMayNotJoin(t *testing.T) {

@@ -55,6 +55,8 @@ type Config struct {
 	Join     []string // peer addresses of members that a new node asks to take it in; later starts ignore them
 	Learner  bool     // a node that joins asks for no vote
 
+	Stop <-chan struct{} // ends the wait of a node that joins; may be nil
+
 	// Advertise is where other nodes reach this one, host:port. Default: its address among the Peers, else PeerAddr.
 	Advertise string
 

@@ -47,6 +47,8 @@ type Config struct {
 
 	LogLevel slog.Level
 	Logger   *slog.Logger // not an option: cmd/dtkv makes it; nil: slog.Default()
+
+	Stop <-chan struct{} // not an option: closed when a start is to be given up; may be nil
 }
 
 // Bounds of the options.
@@ -214,6 +216,7 @@ func (c *Config) replica() (replica.Config, error) {
 		Peers:            c.Peers,
 		Join:             c.Join,
 		Learner:          c.Learner,
+		Stop:             c.Stop,
 		Advertise:        c.Advertise,
 		Client:           c.AdvertiseAddr,
 		Version:          Version,

@@ -40,8 +40,12 @@ func (p program) serve(args []string) error {
 	}
 	context.AfterFunc(ctx, stop) // from here on a second signal has its usual effect and ends the process at once
 
+	cfg.Stop = ctx.Done()
 	s, err := server.Open(cfg)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // it was told to stop while it started
+		}
 		return err
 	}
 	go p.welcome(ctx, s, cfg, terminal)

@@ -106,3 +106,15 @@ func TestAWipedNodeIsKeptOut(t *testing.T) {
 	want(t, c.Leader(), "+OK\r\n", "DTKV.CLUSTER", "REMOVE", id)
 	has(c, c.Join(), "voter")
 }
+
+// A node that finds nobody to take it in can be told to stop.
+func TestANodeThatWaitsToJoinCanBeStopped(t *testing.T) {
+	s := harness.Launch(t, harness.Options{More: []string{"--node-id", "n2", "--join", harness.Loopback(harness.Port(t))}})
+	harness.Eventually(t, "the wait", func() bool { return strings.Contains(s.Log(), "not taken into a cluster yet") || !s.Alive() })
+	if reply := harness.Dial(t, s.Addr).Must(t, "GET", "k"); !strings.HasPrefix(reply, "-LOADING") {
+		t.Errorf("a client is answered %q", reply)
+	}
+	if code := s.Stop(t); code != 0 {
+		t.Errorf("exit code %d after SIGTERM:\n%s", code, s.Log())
+	}
+}
