@@ -32,6 +32,7 @@ type session struct {
 	ctx    context.Context // ends with the stream
 	cancel context.CancelFunc
 	gone   chan struct{} // closed when nothing more comes from it
+	guest  guest         // what it wants to have proposed; see proposals
 }
 
 func newAnswerer(patience time.Duration, admit func(hello) error) *answerer {

@@ -64,10 +64,7 @@ func (s state) applyOne(l *raft.Log) error {
 	}
 	entry.Index, entry.LogTerm = l.Index, l.Term
 
-	var b *batch
-	if entry.Origin == g.origin {
-		b = g.proposals.take(entry.Sequence)
-	}
+	b := g.proposals.take(entry.Origin, entry.Sequence)
 	g.mu.Lock()
 	results, err := g.machine.Apply(&entry, b.observer())
 	view := g.machine.View()
@@ -85,14 +82,14 @@ func (s state) applyOne(l *raft.Log) error {
 	g.expiry.Note(deadline)
 	g.noteLeader(&entry, leader, clock)
 	if b != nil {
-		g.proposals.applied(b)
+		g.proposals.applied(b, l.Index, l.Term)
 	}
 	return nil
 }
 
 // observer shows each transaction's states to the proposal that it came from.
 func (b *batch) observer() func(op, pos int, view fsm.View) {
-	if b == nil {
+	if b == nil || b.guest != nil {
 		return nil
 	}
 	return func(op, pos int, view fsm.View) {

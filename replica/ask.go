@@ -144,6 +144,13 @@ func (s *stream) drop(id uint64, err error) {
 	done(nil, sent, err)
 }
 
+// waiting reports whether the stream stands and answers are still to come.
+func (s *stream) waiting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err == nil && s.requests > 0
+}
+
 // close ends the stream and waits until everybody has been told.
 func (s *stream) close() {
 	s.end(errStreamClosed)

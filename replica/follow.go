@@ -13,6 +13,7 @@ import (
 const (
 	kindReady     byte = 1 // are you the leader, and ready? answer: its term
 	kindReadIndex byte = 2 // what must I have applied to read? answer: an announcement
+	kindWrite     byte = 3 // propose this entry; see forward.go for the answers
 )
 
 // link is the way to a leader that is ready in a term.
@@ -55,8 +56,13 @@ func (l *link) believe(g *Group, a announcement) {
 
 // listen sets what this node answers as a leader.
 func (g *Group) listen() {
-	g.answers.handle(kindReady, g.answerReady)
+	g.answers.handleInOrder(kindReady, func(s *session, _ []byte, answer func([]byte, error)) {
+		g.proposals.welcome(s)
+		g.answers.wg.Go(func() { answer(g.answerReady(s.ctx)) })
+	})
 	g.answers.handle(kindReadIndex, g.answerReadIndex)
+	g.answers.handleInOrder(kindWrite, g.proposals.takeWrite)
+	g.answers.ended = g.proposals.dismiss
 }
 
 // admitMember lets in the streams of nodes that are in the group's configuration.
@@ -74,7 +80,7 @@ func (g *Group) admitMember(h hello) error {
 }
 
 // answerReady waits until this node, once elected, may serve.
-func (g *Group) answerReady(ctx context.Context, _ []byte) ([]byte, error) {
+func (g *Group) answerReady(ctx context.Context) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.ElectionWait)
 	defer cancel()
 	for {
@@ -178,6 +184,7 @@ func (g *Group) follow() {
 		case <-changes:
 			f.pause = firstRetry
 		case <-g.unlinked:
+			f.rest()
 		case <-broken:
 		case <-tick.C:
 		case <-retry:
@@ -191,17 +198,44 @@ type follower struct {
 	leader  raft.ServerID
 	address raft.ServerAddress
 	stream  *stream
+	linked  time.Time     // when it last served
 	pause   time.Duration // before the next try
 }
 
-// leave ends the stream.
+// rest makes a pause before a leader that did not serve is asked again.
+func (f *follower) rest() {
+	if time.Since(f.linked) > lastRetry {
+		f.pause = firstRetry
+	}
+	select {
+	case <-time.After(f.pause):
+	case <-f.stopped:
+	}
+	f.pause = min(2*f.pause, lastRetry)
+}
+
+// leave gives the stream up. What was asked on it may still be answered, for as long as requests wait.
 func (f *follower) leave() {
 	if f.stream == nil {
 		return
 	}
-	f.link.Store(nil)
-	f.stream.close()
+	s := f.stream
 	f.stream = nil
+	f.link.Store(nil)
+	f.proposals.strand(s)
+	f.wg.Go(func() {
+		tick := time.NewTicker(fatePoll / 5)
+		defer tick.Stop()
+		for left := time.Now(); s.waiting() && time.Since(left) < f.cfg.ElectionWait; {
+			select {
+			case <-tick.C:
+			case <-f.stopped:
+				s.close()
+				return
+			}
+		}
+		s.close()
+	})
 }
 
 // reach makes a link to the leader if there is one and none stands. It reports false when it should be called again soon.
@@ -232,9 +266,10 @@ func (f *follower) reach() bool {
 	if err != nil || len(data) != 8 {
 		return false
 	}
-	f.pause = firstRetry
+	f.linked = time.Now()
 	f.link.Store(&link{f.stream, leader, address, binary.LittleEndian.Uint64(data)})
 	f.turn.changed()
+	f.proposals.kick()
 	return true
 }
 

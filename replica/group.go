@@ -54,6 +54,7 @@ type Group struct {
 	answers   *answerer            // of what other nodes ask the leader
 	link      atomic.Pointer[link] // to the leader; nil if none stands
 	unlinked  chan struct{}        // a link has been given up
+	deposed   chan struct{}        // this node does not lead, or not any more
 	arrivals  arrivals
 	counts    counts
 
@@ -119,11 +120,12 @@ func openGroup(n *Node, id int) (*Group, error) {
 
 		changing: make(chan struct{}, 1),
 		unlinked: make(chan struct{}, 1),
+		deposed:  make(chan struct{}, 1),
 	}
 	g.configured.Store(&configuration{})
 	g.answers = newAnswerer(g.patience(), g.admitMember)
-	g.listen()
 	g.proposals = newProposals(g)
+	g.listen()
 	g.expiry = ttl.NewLoop(&expiring{group: g})
 	g.watch = newWatchdog(g.cfg.DiskStall, n.fail)
 	logger := raftLog{slog: g.cfg.Logger, hclog: raftLogger(g.cfg.Logger)}

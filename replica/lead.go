@@ -26,7 +26,14 @@ func (g *Group) lead() {
 		case <-tick.C:
 		}
 		term := g.raft.CurrentTerm()
-		if g.raft.State() != raft.Leader || term == announced {
+		if g.raft.State() != raft.Leader {
+			select {
+			case g.deposed <- struct{}{}:
+			default:
+			}
+			continue
+		}
+		if term == announced {
 			continue
 		}
 		future := g.raft.ApplyLog(raft.Log{Data: g.leaderStart(term)}, enqueueTimeout)
@@ -61,8 +68,10 @@ func (g *Group) noteLeader(e *fsm.Entry, leaderTerm uint64, clock int64) {
 		return
 	}
 	g.leaderTerm = leaderTerm
+	g.proposals.superseded(leaderTerm)
 	if e.Origin == g.origin {
 		g.proposals.begin(leaderTerm, clock)
+		g.proposals.kick()
 		g.expiry.Wake()
 	}
 	g.turn.changed()

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -42,20 +43,33 @@ type batch struct {
 	buf     []byte // fsm.HeaderSize bytes, then operations
 	ops     int
 	waiting []*Proposal
-	seq     uint64
-	future  raft.ApplyFuture
+	seq     uint64           // counts the entries that this node has sent on their way
+	future  raft.ApplyFuture // nil when the leader is asked to propose it
+
+	origin, number uint64    // what the entry's header says: who made it, and which of his it is
+	term           uint64    // of the leader that was to propose it
+	link           *link     // on which its answer is still to come; nil if none is
+	since          time.Time // since when it waits for a leader; zero if it does not
+	due            time.Time // when it must have been applied here; zero while its fate is not known
+
+	guest  *guest // the other node that it came from; nil for our own
+	answer func([]byte)
 }
 
 // proposals gathers what all connections propose into entries.
 //
-// mu guards everything below it. It is a leaf except for raft.ApplyLog, which is called under it so that entries reach
-// the log in the order of their stamps, and which only puts the entry into a channel with room.
+// mu guards everything below it. It is a leaf except for raft.ApplyLog and the queues of streams: both are called under
+// it so that entries leave in the order of their numbers, and both only put the entry into a queue with room.
 type proposals struct {
 	group *Group
 
 	mu       sync.Mutex
 	queue    []*batch // not yet proposed, oldest first; only the last one may still grow
-	inFlight []*batch // proposed, oldest first
+	inFlight []*batch // on their way through Raft here, or at the leader; oldest first
+	doubtful []*batch // sent to a leader that is lost; never sent again
+	guests   []*guest // other nodes whose entries wait; the first one's turn comes next
+	credit   int      // how many guests come before this node's own next entry
+	newest   uint64   // term of the newest leader whose first entry is applied here
 	free     []*batch // finished ones, to be used again
 	waiting  int      // bytes in queue, at most limit
 	limit    int
@@ -126,7 +140,7 @@ func (g *Group) propose(p *Proposal) error {
 // known, with what Propose would have returned. Until then the proposal belongs to the group. Submit reports false, having
 // done nothing, when the proposals cannot go now; Propose tells why, or waits until they can.
 func (g *Group) Submit(list []*Proposal) bool {
-	if !g.leads(g.ready.Load()) {
+	if !g.leads(g.ready.Load()) && g.link.Load() == nil {
 		return false
 	}
 	q := g.proposals
@@ -188,78 +202,145 @@ func (q *proposals) gathering(size int) *batch {
 	return b
 }
 
-// send proposes what may go: anything when nothing is in flight, else full entries only. The caller holds mu.
+// send lets go what may. The caller holds mu.
 func (q *proposals) send() {
-	for len(q.queue) > 0 && len(q.inFlight) < maxInFlight {
-		if full := len(q.queue) > 1; len(q.inFlight) > 0 && !full {
+	for len(q.inFlight) < maxInFlight {
+		b := q.next()
+		if b == nil || !q.propose(b) {
 			return
 		}
-		b := q.queue[0]
-		q.queue = append(q.queue[:0], q.queue[1:]...)
-		q.waiting -= len(b.buf) - fsm.HeaderSize
-		q.propose(b)
 	}
 }
 
-// propose stamps one entry and hands it to Raft. The caller holds mu.
-func (q *proposals) propose(b *batch) {
+// next takes the entry whose turn it is. Of each node's entries any may go when none of that node is on its way, else full
+// ones only; other nodes see to that themselves. The caller holds mu.
+func (q *proposals) next() *batch {
+	own := len(q.queue) > 1 || len(q.queue) == 1 && !q.busy()
+	if len(q.guests) > 0 && (!own || q.credit > 0) {
+		q.credit = max(q.credit-1, 0)
+		return q.nextGuest()
+	}
+	if !own {
+		return nil
+	}
+	q.credit = len(q.guests)
+	b := q.queue[0]
+	q.queue = append(q.queue[:0], q.queue[1:]...)
+	q.waiting -= len(b.buf) - fsm.HeaderSize
+	return b
+}
+
+// busy reports whether an entry of this node is on its way.
+func (q *proposals) busy() bool {
+	for _, b := range q.inFlight {
+		if b.guest == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// mayGo reports whether there is a leader to propose an entry.
+func (q *proposals) mayGo() bool {
+	g := q.group
+	return g.leads(g.ready.Load()) || g.link.Load() != nil
+}
+
+// propose stamps one entry and hands it to Raft, if this node leads, or sends it to the leader. It reports false when there
+// is none; then the entry waits. The caller holds mu.
+func (q *proposals) propose(b *batch) bool {
 	g := q.group
 	term := g.ready.Load()
-	if term == 0 || term != g.raft.CurrentTerm() {
-		q.finish(b, ErrNoLeader)
-		return
+	if !g.leads(term) {
+		if b.guest != nil {
+			q.refuse(b, ErrNoLeader)
+			return true
+		}
+		l := g.link.Load()
+		if l == nil {
+			q.again(b)
+			return false
+		}
+		if q.forward(b, l) != nil {
+			g.unlink(l)
+			q.again(b)
+			return false
+		}
+		return true
 	}
 	q.sequence++
-	b.seq = q.sequence
-	q.lastSize = len(b.buf)
+	b.seq, b.term = q.sequence, term
+	if b.guest == nil {
+		b.origin, b.number = g.origin, b.seq
+		q.lastSize = len(b.buf)
+	}
 	fsm.SealEntry(b.buf, fsm.Header{
 		Term:          term,
 		ClusterMillis: q.clock.Stamp(),
 		WallMillis:    g.cfg.now().UnixMilli(),
-		Origin:        g.origin,
-		Sequence:      b.seq,
+		Origin:        b.origin,
+		Sequence:      b.number,
 		MaxValue:      uint32(g.cfg.MaxValue),
 		AutoMkdir:     g.cfg.AutoMkdir,
 	}, b.ops)
 	b.future = g.raft.ApplyLog(raft.Log{Data: b.buf}, enqueueTimeout)
 	q.inFlight = append(q.inFlight, b)
+	return true
 }
 
 // enqueueTimeout bounds the wait for room in Raft's queue, which has more room than maxInFlight can fill.
 const enqueueTimeout = time.Second
 
-// take removes an entry from flight when it is applied. It returns nil if the entry is not ours or its fate has been
-// told already.
-func (q *proposals) take(seq uint64) *batch {
+// take removes an entry from flight when it is applied. It returns nil if nobody here waits for it.
+func (q *proposals) take(origin, number uint64) *batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.land(seq)
-}
-
-func (q *proposals) land(seq uint64) *batch {
 	for i, b := range q.inFlight {
-		if b.seq == seq {
+		if b.number == number && b.origin == origin {
 			q.inFlight = slices.Delete(q.inFlight, i, i+1)
+			return b
+		}
+	}
+	for i, b := range q.doubtful {
+		if b.number == number && b.origin == origin {
+			q.doubtful = slices.Delete(q.doubtful, i, i+1)
 			return b
 		}
 	}
 	return nil
 }
 
-// applied tells everyone in b that it is done and lets the next entry go.
-func (q *proposals) applied(b *batch) {
+// applied tells everyone in b that it is done, at that place of the log, and lets the next entry go.
+func (q *proposals) applied(b *batch, index, term uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if b.guest != nil {
+		q.tell(b, nil, index, term)
+	}
 	q.finish(b, nil)
 	q.send()
 }
 
-// failed ends an entry that Raft gave up, unless it was applied all the same.
+// failed ends an entry that Raft gave up, unless it was applied all the same. One of ours that never entered the log waits
+// for the next leader, and one that may be in it for what the next leader's log says.
 func (q *proposals) failed(seq uint64, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if b := q.land(seq); b != nil {
-		q.finish(b, err)
+	i := slices.IndexFunc(q.inFlight, func(b *batch) bool { return b.seq == seq })
+	if i >= 0 {
+		b := q.inFlight[i]
+		q.inFlight = slices.Delete(q.inFlight, i, i+1)
+		switch {
+		case b.guest != nil:
+			q.tell(b, err, 0, 0)
+			q.finish(b, err)
+		case errors.Is(err, ErrNoLeader):
+			q.again(b)
+		case errors.Is(err, raft.ErrLeadershipLost):
+			q.doubt(b) // the next leader may have it
+		default:
+			q.finish(b, err)
+		}
 	}
 	q.send()
 }
@@ -267,6 +348,9 @@ func (q *proposals) failed(seq uint64, err error) {
 // finish answers all that wait for b and keeps b for another entry. Its buffer stays with Raft for as long as a
 // follower may need it. The caller holds mu.
 func (q *proposals) finish(b *batch, err error) {
+	if errors.Is(err, ErrInDoubt) {
+		q.group.counts.inDoubt.Add(uint64(len(b.waiting)))
+	}
 	for i, p := range b.waiting {
 		if p.Done != nil {
 			p.Done(err)
@@ -283,7 +367,7 @@ func (q *proposals) finish(b *batch, err error) {
 }
 
 func (q *proposals) signalIdle() {
-	if q.closed && len(q.inFlight) == 0 {
+	if q.closed && len(q.inFlight)+len(q.doubtful) == 0 {
 		select {
 		case <-q.idle:
 		default:
@@ -303,6 +387,13 @@ func (q *proposals) close() {
 	for _, b := range waiting {
 		q.finish(b, ErrClosed)
 	}
+	for _, g := range q.guests {
+		for _, b := range g.queue {
+			q.refuse(b, ErrClosed)
+		}
+		g.queue = nil
+	}
+	q.guests = nil
 	q.signalIdle()
 }
 
@@ -310,34 +401,50 @@ func (q *proposals) close() {
 func (q *proposals) abandon() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, b := range q.inFlight {
+	for _, b := range slices.Concat(q.inFlight, q.doubtful) {
+		if b.guest != nil {
+			q.tell(b, ErrInDoubt, 0, 0)
+		}
 		q.finish(b, ErrInDoubt)
 	}
-	q.inFlight = nil
+	q.inFlight, q.doubtful = nil, nil
 }
 
 // followFates looks after entries that are in flight for long, so that nobody waits for ever for one that Raft gave up.
 // The apply callback delivers results and needs no future: to wait for each would wake a goroutine twice per entry for
 // nothing. Raft may lose futures when it shuts down; then this goroutine stays behind, and stopped releases those who
 // wait.
+//
+// It also gives up what has waited for a leader for too long.
 func (g *Group) followFates() {
 	defer close(g.fates)
 	tick := time.NewTicker(fatePoll)
 	defer tick.Stop()
 	var last uint64
 	for {
+		deposed := false
 		select {
 		case <-g.stopped:
 			return
+		case <-g.deposed:
+			deposed = true // Raft has decided about all that it had
 		case <-tick.C:
+			g.proposals.overdue()
 		}
-		seq, future := g.proposals.oldest()
-		if future == nil || seq != last {
+		for {
+			seq, future := g.proposals.oldest()
+			if future == nil || seq != last && !deposed {
+				last = seq
+				break
+			}
 			last = seq
-			continue
-		}
-		if err := future.Error(); err != nil {
-			g.proposals.failed(seq, verdict(err))
+			err := future.Error()
+			if err != nil {
+				g.proposals.failed(seq, verdict(err))
+			}
+			if err == nil || !deposed {
+				break
+			}
 		}
 	}
 }
@@ -345,12 +452,14 @@ func (g *Group) followFates() {
 // fatePoll is how long an entry is in flight before its future is looked at, at the least; twice that at the most.
 const fatePoll = 50 * time.Millisecond
 
-// oldest returns the entry that has been in flight for longest.
+// oldest returns the entry that has been with Raft for longest.
 func (q *proposals) oldest() (uint64, raft.ApplyFuture) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.inFlight) == 0 {
-		return 0, nil
+	for _, b := range q.inFlight {
+		if b.future != nil {
+			return b.seq, b.future
+		}
 	}
-	return q.inFlight[0].seq, q.inFlight[0].future
+	return 0, nil
 }

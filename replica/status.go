@@ -35,7 +35,10 @@ type Status struct {
 	Snapshots     uint64 // taken since the start of the process
 	LogBytes      int64  // logged since the newest snapshot was begun
 
-	ReadIndexes uint64 // given to other nodes since the start of the process
+	// Since the start of the process.
+	ReadIndexes uint64 // given to other nodes
+	Forwarded   uint64 // entries sent to the leader
+	InDoubt     uint64 // proposals that ended so
 
 	Sync     SyncMode
 	LogStore LogStore
@@ -43,7 +46,7 @@ type Status struct {
 
 // counts are what a group has done since the start of the process.
 type counts struct {
-	readIndexes atomic.Uint64
+	readIndexes, forwarded, inDoubt atomic.Uint64
 }
 
 // Status returns the group's present status.
@@ -66,6 +69,8 @@ func (g *Group) Status() Status {
 		Snapshots:     g.snapshots.Load(),
 		LogBytes:      g.logged.Load(),
 		ReadIndexes:   g.counts.readIndexes.Load(),
+		Forwarded:     g.counts.forwarded.Load(),
+		InDoubt:       g.counts.inDoubt.Load(),
 		Sync:          g.cfg.Sync,
 		LogStore:      g.cfg.LogStore,
 	}
