@@ -251,7 +251,7 @@ func (n *demoNode) serves() bool {
 // welcome says what there is, and what to try.
 func (d *demo) welcome() {
 	var text strings.Builder
-	fmt.Fprintf(&text, "\nThe nodes are one cluster:\n\n")
+	fmt.Fprintf(&text, "\nThe nodes are one cluster, and any of them serves any client:\n\n")
 	for _, n := range d.nodes {
 		n.mu.Lock()
 		fmt.Fprintf(&text, "  %s  %s  process %d\n", n.id, n.addr, n.process.Pid)
