@@ -17,11 +17,11 @@ var getCommand = Command{
 
 func planGet(a *resp.Args, _ Settings) (Plan, error) {
 	key := a.Bytes()
-	return read(func(w *resp.Writer, v fsm.View) {
+	return Plan{Kind: Read, Key: key, Read: func(w *resp.Writer, v fsm.View) {
 		if n, ok := lookupValue(w, v, key); ok {
 			w.BulkString(n.Value)
 		}
-	})
+	}}, nil
 }
 
 // lookupValue finds a value. Otherwise it has printed the reply: null for a missing key, a refusal for another kind.

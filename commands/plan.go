@@ -52,8 +52,10 @@ type Plan struct {
 	Op    fsm.Op
 	Reply func(w *resp.Writer, r fsm.Result)
 
-	// A Read prints its one reply from a state.
+	// A Read prints its one reply from a state. Key is what it looks up, if it is a single key: whoever has many such plans
+	// may look all of them up ahead.
 	Read func(w *resp.Writer, v fsm.View)
+	Key  []byte
 
 	// A Local prints its one reply; only CLIENT REPLY OFF and SKIP print none.
 	Local func(w *resp.Writer, s Session)

@@ -162,8 +162,15 @@ func (m *Machine) verify(data []byte, count int, limit class) error {
 		if d.failed {
 			return fmt.Errorf("operation %d at byte %d: %w", i, at, ErrCorrupt)
 		}
+		if limit == classEntry {
+			m.ahead = append(m.ahead, 0)
+		}
 		var err error
 		switch o := op.(type) {
+		case *Set:
+			if limit == classEntry {
+				m.ahead[i] = m.hash(alias(o.Key))
+			}
 		case *Batch:
 			err = m.verify(o.packed.data, o.packed.count, classBatch)
 		case *Txn:

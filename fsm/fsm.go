@@ -53,6 +53,8 @@ type Machine struct {
 	journal   uint32 // how many journals the entry in hand has opened
 
 	scratch scratch
+	ahead   []uint64 // hashes of the keys that the entry in hand sets, one for each operation; 0 for other operations
+	warmed  int      // see hashIndex.warm
 	results []Result
 	events  []Event
 	ends    []int // see ancestors
@@ -80,6 +82,7 @@ func (m *Machine) Apply(e *Entry, see func(op, pos int, v View)) ([]Result, erro
 	if e.Index <= m.index {
 		return nil, nil
 	}
+	m.ahead = m.ahead[:0]
 	if err := m.verify(e.ops, e.count, classEntry); err != nil {
 		return nil, fmt.Errorf("fsm: entry %d: %w", e.Index, err)
 	}
@@ -87,7 +90,13 @@ func (m *Machine) Apply(e *Entry, see func(op, pos int, v View)) ([]Result, erro
 	m.begin(e, see)
 	d := decoder{data: e.ops, scratch: &m.scratch}
 	for m.pos = 0; m.pos < e.count; m.pos++ {
+		if m.pos%warmBatch == 0 && e.count > 1 {
+			m.warmed += m.cells.warm(m.ahead[m.pos:])
+		}
 		m.results = append(m.results, d.op(classEntry).apply(m))
+	}
+	if cap(m.ahead) > keptResults {
+		m.ahead = nil
 	}
 	m.see = nil
 	m.scratch = scratch{} // or it would keep the log's buffer alive

@@ -213,3 +213,30 @@ func BenchmarkIndexDoubling(b *testing.B) {
 		y.resize(2 * slots)
 	}
 }
+
+// Looking ahead changes nothing, whatever the keys: those that are there, that share a slot or a hash, and that are missing.
+func TestWarmingLooksAndTouchesNothing(t *testing.T) {
+	for _, tt := range hashes {
+		m := New()
+		if m.View().Warm([][]byte{[]byte("k")}) != 0 {
+			t.Errorf("%s: an empty state has something to warm", tt.name)
+		}
+		m.state.init(tt.hash)
+		l := newLab(t)
+		l.Machine = m
+		var keys [][]byte
+		for i := range 1000 {
+			key := fmt.Sprintf("k%d", i)
+			keys = append(keys, []byte(key))
+			if i%2 == 0 {
+				l.must(set(key, ""))
+			}
+		}
+		before := m.View().Digest()
+		m.View().Warm(keys)
+		m.Freeze().Warm(keys)
+		if m.View().Digest() != before {
+			t.Errorf("%s: the state has changed", tt.name)
+		}
+	}
+}

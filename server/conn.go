@@ -37,6 +37,7 @@ type conn struct {
 	txn   txn
 
 	lookFunc func(fsm.View) // c.look, bound once
+	warmed   int            // see fsm.View.Warm
 
 	planner  commands.Planner
 	settings commands.Settings

@@ -34,7 +34,8 @@ type unit struct {
 type pending struct {
 	reply   func(*resp.Writer, fsm.Result) // of a write
 	read    func(*resp.Writer, fsm.View)
-	refused error // answered in its place in the order
+	key     []byte // of a read, if it looks up just one
+	refused error  // answered in its place in the order
 }
 
 var units = sync.Pool{New: func() any { return new(unit) }}
@@ -130,7 +131,7 @@ func (c *conn) act(p *commands.Plan, args int) {
 			c.readLong(p)
 			return
 		}
-		c.wait(pending{read: p.Read}, args)
+		c.wait(pending{read: p.Read, key: p.Key}, args)
 	case commands.Local:
 		c.settle()
 		start := c.out.Len()
@@ -285,7 +286,10 @@ func (c *conn) readAll() {
 // look runs under the group's lock.
 func (c *conn) look(v fsm.View) {
 	u := c.unit
-	for u.next < len(u.pending) && c.out.Len() < flushAt {
+	for first := u.next; u.next < len(u.pending) && c.out.Len() < flushAt; {
+		if (u.next-first)%warmKeys == 0 {
+			c.warm(v)
+		}
 		p, start := &u.pending[u.next], c.out.Len()
 		if p.refused != nil {
 			c.out.Error(p.refused)
@@ -295,6 +299,25 @@ func (c *conn) look(v fsm.View) {
 		}
 		c.printed(start)
 		u.next++
+	}
+}
+
+// warmKeys is how many keys are looked up ahead.
+const warmKeys = 16
+
+// warm looks up ahead what the next reads look up.
+func (c *conn) warm(v fsm.View) {
+	var keys [warmKeys][]byte
+	n := 0
+	rest := c.unit.pending[c.unit.next:]
+	for i := range rest[:min(len(rest), warmKeys)] {
+		if key := rest[i].key; key != nil {
+			keys[n] = key
+			n++
+		}
+	}
+	if n > 1 {
+		c.warmed += v.Warm(keys[:n])
 	}
 }
 

@@ -11,6 +11,9 @@ import (
 // warmSeconds is about how long a server is warmed up before its first run of a load, which also tells its speed.
 const warmSeconds = 0.3
 
+// leastWarm is how many requests tell a server's speed at the least. Of fewer redis-benchmark may say that they took no time.
+const leastWarm = 1000
+
 // measure starts both servers, fills them, and runs all rounds of all loads, the servers in turn, so that whatever slows
 // the machine down for a while slows down both.
 func measure(ctx context.Context, o options, dir string, progress *load.Progress) (*report, error) {
@@ -53,7 +56,7 @@ func runLoad(ctx context.Context, o options, l Load, servers []*load.Server, pro
 	var requests int
 	for _, s := range servers {
 		progress.Doing("%s: warming up %s", l.Name, s.Name)
-		warm, err := benchmark(ctx, s, l, l.Clients*l.Pipeline*20)
+		warm, err := benchmark(ctx, s, l, max(l.Clients*l.Pipeline*20, leastWarm))
 		if err != nil {
 			return res, err
 		}
