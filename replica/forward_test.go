@@ -204,7 +204,10 @@ func TestWritesWaitForTheNextLeader(t *testing.T) {
 	leader := c.leader(-1)
 	g := c.group((leader + 1) % 3)
 	mustSet(t, g, "x", "1")
+	old := g.Status().LeaderID
 	c.stop(leader)
+	// What is sent before this node knows may be in doubt, and rightly so.
+	eventually(t, "news that the leader is gone", func() bool { return g.Status().LeaderID != old })
 	mustSet(t, g, "x", "2")
 }
 
