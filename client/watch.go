@@ -82,6 +82,9 @@ func (w *Watch) run(ctx context.Context, session func(context.Context) error) {
 	for {
 		began := time.Now()
 		err := session(ctx)
+		if w.c.ctx.Err() != nil {
+			cancel(ErrClosed) // its own call may come later than the error of a connection that Close has closed
+		}
 		switch {
 		case ctx.Err() != nil:
 			w.err = gaveUp(ctx, "Watch", false)
