@@ -154,7 +154,8 @@ func (g *Group) Submit(list []*Proposal) bool {
 		return false
 	}
 	for _, p := range list {
-		q.put(p)
+		q.put(p, size)
+		size -= len(p.Ops)
 	}
 	q.send()
 	return true
@@ -170,13 +171,15 @@ func (q *proposals) add(p *Proposal) error {
 	if q.waiting+len(p.Ops) > q.limit {
 		return ErrBusy
 	}
-	q.put(p)
+	q.put(p, len(p.Ops))
 	q.send()
 	return nil
 }
 
-func (q *proposals) put(p *Proposal) {
-	b := q.gathering(len(p.Ops))
+// put adds p to the entry that is being gathered. It and what the caller will put in next, in this hold of mu, are rest
+// bytes.
+func (q *proposals) put(p *Proposal, rest int) {
+	b := q.gathering(len(p.Ops), rest)
 	p.first = b.ops
 	b.buf = append(b.buf, p.Ops...)
 	b.ops += p.N
@@ -184,10 +187,13 @@ func (q *proposals) put(p *Proposal) {
 	q.waiting += len(p.Ops)
 }
 
-// gathering returns the entry that takes size more bytes.
-func (q *proposals) gathering(size int) *batch {
+// gathering returns the entry that takes size more bytes, with room for rest bytes as far as they belong into one entry.
+func (q *proposals) gathering(size, rest int) *batch {
 	if n := len(q.queue); n > 0 {
 		if b := q.queue[n-1]; len(b.buf)+size <= entryTarget {
+			if len(b.buf)+size > cap(b.buf) {
+				b.buf = slices.Grow(b.buf, min(rest, entryTarget-len(b.buf)))
+			}
 			return b
 		}
 	}
@@ -197,7 +203,8 @@ func (q *proposals) gathering(size int) *batch {
 	} else {
 		b = &batch{}
 	}
-	b.buf = make([]byte, fsm.HeaderSize, max(q.lastSize+q.lastSize/8, fsm.HeaderSize+size))
+	room := min(max(q.lastSize+q.lastSize/8, fsm.HeaderSize+rest), entryTarget)
+	b.buf = make([]byte, fsm.HeaderSize, max(room, fsm.HeaderSize+size))
 	q.queue = append(q.queue, b)
 	return b
 }

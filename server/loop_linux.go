@@ -305,7 +305,8 @@ func (l *loop) unit(c *conn) bool {
 	for {
 		argv, ok, err := c.in.Next()
 		if err != nil {
-			l.handOver(c, func() { c.settle(); c.refuseProtocol(err) })
+			reason := err // a captured variable lives in the heap, and this one only from here
+			l.handOver(c, func() { c.settle(); c.refuseProtocol(reason) })
 			return false
 		}
 		if !ok {
@@ -331,7 +332,8 @@ func (l *loop) unit(c *conn) bool {
 		case c.light(cmd, &plan, argv):
 			c.act(&plan, len(argv))
 		default:
-			l.handOver(c, func() { c.act(&plan, len(argv)) })
+			kept := plan // a captured variable lives in the heap, and this one only from here
+			l.handOver(c, func() { c.act(&kept, len(argv)) })
 			return false
 		}
 		if c.request != nil {
