@@ -27,7 +27,8 @@ const (
 type Reader struct {
 	src io.Reader
 	lim Limits
-	err error // the failure that ended the conversation
+	all Limits // lim, when the reader is not on guard
+	err error  // the failure that ended the conversation
 
 	buf   []byte // buf[start:end] has arrived and was not yet returned
 	start int    // where the command begins that is being received
@@ -45,7 +46,31 @@ type Reader struct {
 
 // NewReader returns a Reader of what src delivers. It takes memory with the first call of [Reader.Fill].
 func NewReader(src io.Reader, l Limits) *Reader {
-	return &Reader{src: src, lim: l.withDefaults(), rest: restSmall}
+	l = l.withDefaults()
+	return &Reader{src: src, lim: l, all: l, rest: restSmall}
+}
+
+// What a client may send before it has logged in.
+const (
+	guardArgs = 10
+	guardBulk = 16 << 10 // bytes
+)
+
+// Guard holds the client to what logging in takes, ten arguments of 16 KiB each, or no longer does. It is for commands that
+// Next has not looked at yet.
+func (r *Reader) Guard(on bool) {
+	r.lim = r.all
+	if on {
+		r.lim.Args, r.lim.Bulk = min(guardArgs, r.all.Args), min(guardBulk, r.all.Bulk)
+	}
+}
+
+// word is why a length is refused.
+func (r *Reader) word(otherwise string) string {
+	if r.lim != r.all {
+		return "unauthenticated"
+	}
+	return otherwise
 }
 
 // Buffered returns how many bytes have arrived and were not yet returned by [Reader.Next].
@@ -95,7 +120,7 @@ func (r *Reader) multibulk(whole bool) (args [][]byte, ok bool) {
 		}
 	}
 	if n > r.lim.Args {
-		r.fail("invalid multibulk length")
+		r.fail(r.word("invalid") + " multibulk length")
 		return nil, false
 	}
 	if n <= 0 {
@@ -127,7 +152,7 @@ func (r *Reader) walk(keep bool) {
 		}
 		last := first + n
 		if n > r.lim.Bulk {
-			r.fail("invalid bulk length")
+			r.fail(r.word("invalid") + " bulk length")
 			break
 		}
 		if last+2-r.start > r.lim.Command {

@@ -28,6 +28,10 @@ type Config struct {
 	Advertise     string // where other nodes reach this one; empty: as the peers say, or the peer address
 	AdvertiseAddr string // where clients reach it; empty: Addr
 
+	RequirePass     string // clients must log in with it; empty: no need, unless RequirePassFile says so
+	RequirePassFile string // holds passwords, one a line
+	AllowPlaintext  bool   // addresses that other machines reach may be served unencrypted
+
 	Sync     replica.SyncMode
 	LogStore replica.LogStore
 
@@ -107,16 +111,7 @@ func (c *Config) Get(name string) (string, bool) {
 
 // Validate checks what no single option can know: how they fit together.
 func (c *Config) Validate() error {
-	addrs := []struct{ option, value string }{{"addr", c.Addr}, {"peer-addr", c.PeerAddr}, {"http-addr", c.HTTPAddr}}
-	for _, a := range addrs {
-		if a.value == "" && a.option != "addr" {
-			continue
-		}
-		if err := checkLoopback(a.option, a.value); err != nil {
-			return err
-		}
-	}
-	if _, err := c.peerAddr(); err != nil {
+	if err := c.validateDoors(); err != nil {
 		return err
 	}
 	if c.DataDir == "" {
@@ -145,6 +140,8 @@ func (c *Config) validateCluster() error {
 		return errors.New("peers forms a new cluster and join enters one that is there; choose one of them")
 	case len(c.Join) > 0 && c.NodeID == "":
 		return errors.New("join needs node-id, the name that this node is to have in the cluster")
+	case len(c.Join) > 0 && c.Advertise == "" && c.everywhere():
+		return errors.New("join needs advertise, where other nodes reach this one, because it listens on every address")
 	case c.Learner && len(c.Join) == 0:
 		return errors.New("learner is for nodes that join")
 	case len(c.Peers) == 0:
@@ -162,23 +159,6 @@ func (c *Config) validateCluster() error {
 		}
 	}
 	return fmt.Errorf("node-id %q is not among the peers", c.NodeID)
-}
-
-// checkLoopback refuses addresses that other machines can reach. There is no password and no TLS in this release, so
-// whoever can connect owns the data.
-func checkLoopback(option, addr string) error {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("%s %q: want host:port", option, addr)
-	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		return fmt.Errorf("%s %q: the port must be a number from 0 to 65535", option, addr)
-	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
-		return nil
-	}
-	return fmt.Errorf("%s %q: only loopback addresses (127.0.0.1, ::1, localhost) are served in this release, "+
-		"because it has no password and no TLS yet", option, addr)
 }
 
 // peerAddr is where the peer listener binds.

@@ -48,6 +48,7 @@ type conn struct {
 	begun    time.Time // when the command that is half received began to be waited for; zero when none is
 	readBy   time.Time // deadline set on the socket's reads, zero for none; never later than the one in force
 	writeBy  time.Time // the same for writes
+	stranger bool      // it has yet to log in
 	closing  bool      // no further command is run
 	broken   bool      // the peer takes no replies any more
 	lastName *commands.Command
@@ -92,6 +93,7 @@ var errStopped = errors.New("stopped")
 func newConn(s *Server, sock net.Conn) *conn {
 	c := &conn{srv: s, sock: sock, now: time.Now()}
 	c.in = resp.NewReader(c, resp.DefaultLimits)
+	c.trust(!c.PasswordRequired())
 	c.out.Proto = 2
 	c.lookFunc = c.look
 	c.group = s.group(0)

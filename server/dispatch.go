@@ -106,11 +106,20 @@ func (c *conn) command(argv [][]byte) {
 	if plan.Kind != 0 && c.confined(cmd) {
 		err = commands.ErrSubscriber(cmd)
 	}
+	if c.barred(cmd, plan.Kind) {
+		err = resp.ErrNoAuth
+	}
 	if err != nil {
 		c.refuse(c.refusal(cmd, err))
 		return
 	}
 	c.act(&plan, len(argv))
+}
+
+// barred reports whether the client must log in first. What is no command, or has the wrong number of arguments, is told so
+// before, as in Redis.
+func (c *conn) barred(cmd *commands.Command, kind commands.Kind) bool {
+	return c.stranger && kind != 0 && !cmd.Flags.Has(commands.NoAuth)
 }
 
 // act is the switch over the kinds of plans.

@@ -59,6 +59,8 @@ func (s *Server) parameters() []commands.Parameter {
 		switch o.Name {
 		case "timeout", "notify-keyspace-events", "client-output-buffer-limit-pubsub": // They are live.
 			continue
+		case "requirepass": // It is secret.
+			continue
 		}
 		list = append(list, commands.Parameter{Name: o.Name, Value: o.get(&s.cfg), Fixed: true})
 	}

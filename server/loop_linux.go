@@ -11,6 +11,7 @@ import (
 
 	"github.com/dtkv/dtkv/commands"
 	"github.com/dtkv/dtkv/replica"
+	"github.com/dtkv/dtkv/resp"
 )
 
 // loop serves many connections from one goroutine, as Redis does: it asks the kernel which sockets have bytes, runs what
@@ -327,6 +328,8 @@ func (l *loop) unit(c *conn) bool {
 			c.lastName = cmd
 		}
 		switch {
+		case c.barred(cmd, plan.Kind):
+			c.refuse(resp.ErrNoAuth)
 		case err != nil:
 			c.refuse(c.refusal(cmd, err))
 		case c.light(cmd, &plan, argv):

@@ -57,6 +57,18 @@ var Options = []Option{
 		func(c *Config) *string { return &c.Advertise }),
 	text("advertise-addr", "host:port", "where clients reach this node, if that is not its addr", func(c *Config) *string { return &c.AdvertiseAddr }),
 	{
+		"requirepass", "password", "what clients must log in with, as user default; a flag can be seen by all users of the machine, so better set it elsewhere",
+		func(c *Config, v string) error { c.RequirePass = v; return nil },
+		func(*Config) string { return "" },
+	},
+	text("requirepass-file", "path", "a file with the passwords that let a client in, one a line; it is read again when it changes",
+		func(c *Config) *string { return &c.RequirePassFile }),
+	{
+		"allow-plaintext", "yes|no", "serve addresses beyond this machine unencrypted: for networks that are trusted or encrypted themselves",
+		func(c *Config, v string) error { return yesNo(&c.AllowPlaintext, v) },
+		func(c *Config) string { return formatYesNo(c.AllowPlaintext) },
+	},
+	{
 		"sync", "always|os", "when a write counts as stored: after fsync, or once the operating system has it",
 		func(c *Config, v string) error {
 			return oneOf(&c.Sync, v, replica.SyncAlways, replica.SyncOS)

@@ -51,6 +51,8 @@ type Server struct {
 	tickets  atomic.Uint64 // given to those who wait for locks
 	draining atomic.Bool
 
+	passwords *passwords // nil: clients need none
+
 	clients registry
 	errors  errorCounts
 	panics  atomic.Uint64
@@ -96,7 +98,7 @@ func Open(cfg Config) (*Server, error) {
 	if err == nil {
 		rc.Observer = s.hub
 		if rc.Client == "" {
-			rc.Client = s.Addr().String()
+			rc.Client = cfg.clientAddress(s.Addr())
 		}
 		s.node, err = replica.Open(rc)
 	}
@@ -117,6 +119,9 @@ func Open(cfg Config) (*Server, error) {
 // listen binds the client and the HTTP address and begins to serve both.
 func (s *Server) listen() (err error) {
 	s.limitClients()
+	if s.passwords, err = openPasswords(&s.cfg); err != nil {
+		return err
+	}
 	if s.listener, err = listen(s.cfg.Addr); err != nil {
 		return explainPort(err, "addr", s.cfg.Addr)
 	}

@@ -47,11 +47,24 @@ func (c *conn) Select(db int) bool {
 	return true
 }
 
-// Authenticate accepts the one user of a release without passwords.
-func (c *conn) Authenticate(user, _ string) bool { return user == "default" }
+// Authenticate lets the one user in who there is. Without a password anything will do, as in Redis.
+func (c *conn) Authenticate(user, password string) bool {
+	p := c.srv.passwords
+	if user != "default" || p != nil && !p.accept(password, time.Now()) {
+		return false
+	}
+	c.trust(true)
+	return true
+}
 
-// Authenticated is true: there are no passwords yet, and only loopback is served.
-func (c *conn) Authenticated() bool { return true }
+// trust says whether the connection has logged in, or need not.
+func (c *conn) trust(yes bool) {
+	c.stranger = !yes
+	c.in.Guard(!yes)
+}
+
+// Authenticated is true once the client has logged in, and where there is no password.
+func (c *conn) Authenticated() bool { return !c.stranger }
 
 // SetReply obeys CLIENT REPLY.
 func (c *conn) SetReply(m commands.ReplyMode) {
@@ -98,6 +111,7 @@ func newOwner() (o fsm.Owner) {
 func (c *conn) Reset() {
 	c.txn = txn{}
 	c.muting = muting{}
+	c.trust(!c.PasswordRequired())
 	c.settings.Owner = newOwner()
 	c.unsubscribe()
 	c.Select(0)
@@ -138,8 +152,8 @@ func (c *conn) Kill(id int64) bool {
 	return ok
 }
 
-// PasswordRequired is false: see [conn.Authenticated].
-func (c *conn) PasswordRequired() bool { return false }
+// PasswordRequired is true where there is a password.
+func (c *conn) PasswordRequired() bool { return c.srv.passwords != nil }
 
 // UnixMicro is the wall clock.
 func (c *conn) UnixMicro() int64 { return time.Now().UnixMicro() }

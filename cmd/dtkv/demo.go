@@ -22,7 +22,8 @@ import (
 const demoHelp = `Usage: dtkv demo [flags]
 
 Runs a cluster of several nodes on this machine until SIGINT or SIGTERM, each in a process of its own. A node that
-is killed is started again after a while. The data stays for the next run.
+is killed is started again after a while. The data stays for the next run. With a password in DTKV_PASSWORD, or in the
+file that DTKV_PASSWORD_FILE names, the nodes ask for it.
 
   --addr host:port    client address of the first node; the others follow on the next ports (default 127.0.0.1:6379)
   --nodes number      how many nodes, 1 to 9 (default 3)
@@ -46,6 +47,7 @@ type demo struct {
 	binary string
 	dir    string
 	nodes  []*demoNode
+	secret string // the nodes' password; empty: none
 	wg     sync.WaitGroup
 	failed chan error // a node could not go on by itself
 
@@ -103,8 +105,12 @@ func (p program) planDemo(args []string) (*demo, error) {
 	if err != nil {
 		return nil, err
 	}
+	secret, err := p.password()
+	if err != nil {
+		return nil, err
+	}
 	// Nodes that formed a cluster know each other by their ports, so other ports are another cluster.
-	d := &demo{program: p, binary: binary, dir: filepath.Join(*dir, text), failed: make(chan error, *count)}
+	d := &demo{program: p, binary: binary, secret: secret, dir: filepath.Join(*dir, text), failed: make(chan error, *count)}
 	for i := range *count {
 		n := &demoNode{id: fmt.Sprintf("n%d", i+1)}
 		n.addr = net.JoinHostPort(host, strconv.Itoa(port+i))
@@ -185,6 +191,9 @@ func (d *demo) once(ctx context.Context, n *demoNode) (*os.ProcessState, error) 
 	cmd := exec.CommandContext(ctx, d.binary, "serve", "--node-id", n.id, "--addr", n.addr, "--peer-addr", n.peer,
 		"--http-addr", "", "--data-dir", filepath.Join(d.dir, n.id), "--peers", strings.Join(peers, ","))
 	cmd.Stdout, cmd.Stderr = log, log
+	if d.secret != "" {
+		cmd.Env = append(os.Environ(), "DTKV_REQUIREPASS="+d.secret, "DTKV_REQUIREPASS_FILE=")
+	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	if err := startChild(cmd); err != nil {
 		return nil, err
@@ -217,7 +226,7 @@ func (d *demo) ready(ctx context.Context) error {
 
 func (d *demo) all() bool {
 	for _, n := range d.nodes {
-		if !n.serves() {
+		if !d.serves(n) {
 			return false
 		}
 	}
@@ -226,7 +235,7 @@ func (d *demo) all() bool {
 
 func (d *demo) someServe() bool {
 	for _, n := range d.nodes {
-		if n.serves() {
+		if d.serves(n) {
 			return true
 		}
 	}
@@ -234,8 +243,8 @@ func (d *demo) someServe() bool {
 }
 
 // serves reports whether the node answers a read.
-func (n *demoNode) serves() bool {
-	conn, err := net.DialTimeout("tcp", n.addr, time.Second)
+func (d *demo) serves(n *demoNode) bool {
+	conn, err := d.dial(n.addr, time.Second)
 	if err != nil {
 		return false
 	}

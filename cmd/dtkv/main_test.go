@@ -90,7 +90,7 @@ func TestCommandLinesThatEndAtOnce(t *testing.T) {
 		{"a wrong line in the file", []string{"--config", file}, nil, 1, "", file + ` line 3: unknown option "port"`},
 		{"a file that is not there", []string{"--config", file + "x"}, nil, 1, "", "no such file"},
 		{"a file named by the environment", nil, map[string]string{"DTKV_CONFIG": file}, 1, "", "line 3"},
-		{"an address that others can reach", here("--addr", "0.0.0.0:0"), nil, 1, "", "only loopback addresses"},
+		{"an address that others can reach", here("--addr", "0.0.0.0:0"), nil, 1, "", "set requirepass-file or requirepass"},
 		{"a client port in use", here("--addr", taken.Addr().String(), "--peer-addr", "127.0.0.1:0"), nil, 1, "", "in use by another process; choose another address with --addr"},
 		{"a peer port in use", here("--peer-addr", taken.Addr().String(), "--data-dir", t.TempDir()), nil, 1, "", "choose another address with --peer-addr"},
 		{"an HTTP port in use", here("--http-addr", taken.Addr().String()), nil, 1, "", "choose another address with --http-addr"},

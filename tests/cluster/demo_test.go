@@ -69,3 +69,14 @@ func TestTheDemonstration(t *testing.T) {
 		}
 	}
 }
+
+// A demonstration that was given a password asks for it.
+func TestTheDemonstrationWithAPassword(t *testing.T) {
+	addr := harness.Loopback(harness.Port(t))
+	p := harness.Run(t, t.TempDir(), []string{"DTKV_PASSWORD=secret"}, harness.Binary(t), "demo", "--nodes", "1", "--addr", addr)
+	harness.Eventually(t, "the welcome", func() bool { return strings.Contains(p.Log(), "Ctrl-C") || !p.Alive() })
+	c := harness.Dial(t, addr)
+	c.Want(t, "-NOAUTH Authentication required.\r\n", "GET", "k")
+	c.Want(t, "+OK\r\n", "AUTH", "secret")
+	c.Want(t, "$-1\r\n", "GET", "k")
+}

@@ -3,11 +3,13 @@ package harness
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -34,12 +36,24 @@ func Dial(t testing.TB, addr string) *Conn {
 }
 
 // Connect is [Dial] for a server that may not be there. The caller closes the connection.
-func Connect(addr string) (*Conn, error) {
-	raw, err := net.DialTimeout("tcp", addr, Patience)
+func Connect(addr string) (*Conn, error) { return connect(addr, Patience) }
+
+// logins holds the passwords of servers that ask for one, by their addresses.
+var logins sync.Map
+
+func connect(addr string, timeout time.Duration) (*Conn, error) {
+	raw, err := net.DialTimeout("tcp", addr, timeout)
 	if err != nil {
 		return nil, err
 	}
-	return NewConn(raw), nil
+	c := NewConn(raw)
+	if password, ok := logins.Load(addr); ok {
+		reply, err := c.Do("AUTH", password.(string))
+		if err != nil || reply != "+OK\r\n" {
+			return nil, errors.Join(fmt.Errorf("AUTH: %q", reply), err, c.Close())
+		}
+	}
+	return c, nil
 }
 
 // Command is one command as clients send it.

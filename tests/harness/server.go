@@ -3,7 +3,6 @@ package harness
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -21,6 +20,7 @@ type Options struct {
 	LogStore        string // wal or bolt
 	SnapshotEntries int    // log entries between snapshots; 0 leaves the default
 	AutoMkdir       bool
+	Password        string   // clients must log in with it, as [Connect] does by itself; default: none
 	More            []string // further flags
 	Env             []string // NAME=value
 }
@@ -57,6 +57,10 @@ func Launch(t testing.TB, o Options) *Server {
 	}
 	binary := Binary(t)
 	env := append([]string{"GORACE=halt_on_error=1"}, o.Env...) // A race ends the server, and so the test.
+	if o.Password != "" {
+		env = append(env, "DTKV_REQUIREPASS="+o.Password)
+		logins.Store(o.Addr, o.Password)
+	}
 	started := time.Now()
 	return &Server{Process: Run(t, "", env, binary, o.args()...), Options: o, started: started}
 }
@@ -118,11 +122,10 @@ func Ready(addr string, p *Process) error {
 
 // probe asks for something that only a node with a leader and an applied log can answer. PING would not do.
 func probe(addr string) error {
-	raw, err := net.DialTimeout("tcp", addr, time.Second)
+	c, err := connect(addr, time.Second)
 	if err != nil {
 		return err
 	}
-	c := NewConn(raw)
 	defer c.Close()
 	reply, err := c.Do("EXISTS", "ready")
 	if err == nil && reply != ":0\r\n" && reply != ":1\r\n" {

@@ -1,0 +1,42 @@
+package start
+
+import (
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/dtkv/dtkv/tests/harness"
+)
+
+const noAuth = "-NOAUTH Authentication required.\r\n"
+
+// A node that listens on every address serves those who know the password, and nobody else.
+func TestANodeBeyondLoopback(t *testing.T) {
+	addr := harness.Loopback(harness.Port(t))
+	everywhere := []string{"--addr", "0.0.0.0:" + harness.SplitPort(t, addr)}
+	for _, test := range []struct {
+		more []string
+		want string
+	}{
+		{nil, "set requirepass-file or requirepass"},
+		{[]string{"--requirepass", "secret"}, "allow-plaintext"},
+		{[]string{"--allow-plaintext", "yes"}, "set requirepass-file or requirepass"},
+	} {
+		s := harness.Launch(t, harness.Options{More: append(test.more, everywhere...)})
+		if code := s.Wait(t); code != 1 || !strings.Contains(s.Log(), test.want) {
+			t.Errorf("%q: ended with code %d:\n%s", test.more, code, s.Log())
+		}
+	}
+	harness.Start(t, harness.Options{Addr: addr, Password: "s3cret word", More: append([]string{"--allow-plaintext", "yes"}, everywhere...)})
+	raw, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := harness.NewConn(raw)
+	defer c.Close()
+	c.Want(t, noAuth, "GET", "k")
+	c.Want(t, noAuth, "SET", "k", "1")
+	c.Want(t, "+OK\r\n", "AUTH", "default", "s3cret word")
+	c.Want(t, "+OK\r\n", "SET", "k", "1")
+	c.Want(t, "$1\r\n1\r\n", "GET", "k")
+}
