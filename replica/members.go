@@ -50,6 +50,12 @@ func (c *configuration) find(id string) (raft.Server, bool) {
 	return raft.Server{}, false
 }
 
+// latest returns the newest configuration, which may not be committed yet.
+func (g *Group) latest() *configuration {
+	f := g.raft.GetConfiguration()
+	return &configuration{f.Index(), f.Configuration().Servers}
+}
+
 func (c *configuration) voters() (list []raft.Server) {
 	for _, s := range c.servers {
 		if s.Suffrage == raft.Voter {

@@ -79,11 +79,12 @@ type peerListener struct {
 	mu     sync.Mutex
 	closed bool
 	doors  map[use]door
+	shared map[string]door       // of all groups, by use
 	greet  map[net.Conn]struct{} // streams whose hello has not come yet
 }
 
 func listenPeers(l net.Listener, meta metadata, known *acquaintances, logger *slog.Logger) *peerListener {
-	p := &peerListener{listener: l, meta: meta, known: known, logger: logger, doors: map[use]door{}, greet: map[net.Conn]struct{}{}}
+	p := &peerListener{listener: l, meta: meta, known: known, logger: logger, doors: map[use]door{}, shared: map[string]door{}, greet: map[net.Conn]struct{}{}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.wg.Go(p.accept)
 	return p
@@ -146,6 +147,9 @@ func (p *peerListener) readHello(conn net.Conn) (h hello, d door, err error) {
 	p.mu.Lock()
 	_, known := p.doors[use{h.Group, useRaft}]
 	d, open := p.doors[use{h.Group, h.Use}]
+	if !open {
+		d, open = p.shared[h.Use]
+	}
 	p.mu.Unlock()
 	switch {
 	case h.Version != peerVersion:
@@ -198,6 +202,13 @@ func (p *peerListener) serve(u use, d door) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.doors[u] = d
+}
+
+// serveAll lets streams of a use in, whatever their group, as long as that is open here.
+func (p *peerListener) serveAll(use string, d door) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shared[use] = d
 }
 
 // forget closes all doors of a group.

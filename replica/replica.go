@@ -76,8 +76,14 @@ type Config struct {
 	ElectionWait time.Duration // how long a request waits for a leader; default 2 s
 	DiskStall    time.Duration // a store call that takes longer stops the node; default 5 s
 
-	Observer Observer     // is told what is applied; may be nil
-	Logger   *slog.Logger // default slog.Default()
+	Observer Observer // is told what is applied; may be nil
+
+	// OnGroups is told that a group was opened here, before the Observer hears of it, and that it was closed, after the
+	// Observer has heard the last; the other argument is -1. It is called for group 0 too, by one goroutine at a time,
+	// and must not block for long. May be nil.
+	OnGroups func(opened, closed int)
+
+	Logger *slog.Logger // default slog.Default()
 
 	grace     time.Duration // how long after a start waiters may come back before retain; default 2 s
 	heartbeat time.Duration // election and heartbeat timeout; tests shorten it; default 500 ms
@@ -172,6 +178,7 @@ func Open(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n.peers = listenPeers(listener, n.meta, n.known, cfg.Logger)
+	n.onGroups(0, -1)
 	g, err := openGroup(n, 0)
 	if err != nil {
 		n.peers.close()
@@ -182,7 +189,13 @@ func Open(cfg Config) (*Node, error) {
 	return n, nil
 }
 
-// Group returns the group with that id if this node has a part in it. Group 0 always exists.
+func (n *Node) onGroups(opened, closed int) {
+	if n.cfg.OnGroups != nil {
+		n.cfg.OnGroups(opened, closed)
+	}
+}
+
+// Group returns the group with that id if it is open here. Group 0 always is.
 func (n *Node) Group(id int) (*Group, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -230,6 +243,7 @@ func (n *Node) Close() error {
 	var errs []error
 	for _, g := range groups {
 		errs = append(errs, g.close())
+		n.onGroups(-1, g.id)
 	}
 	n.peers.close()
 	errs = append(errs, n.lock.Close())

@@ -1,0 +1,32 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+)
+
+// Dial opens a stream to another node, for a use that it serves with [Node.Serve], in a group that it holds. When Dial
+// returns, the other end has accepted the stream. The context bounds that, not the stream. An error means that nothing
+// of the stream was accepted.
+func (n *Node) Dial(ctx context.Context, node, use string, group int) (net.Conn, error) {
+	base, _ := n.Group(0)
+	to, ok := base.latest().find(node)
+	if !ok {
+		return nil, fmt.Errorf("node %q is not a member of the cluster", node)
+	}
+	wait := helloTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = min(wait, max(time.Until(deadline), time.Millisecond))
+	}
+	return dialPeer(n.cfg.dial, string(to.Address), n.hello(node, group, use), wait)
+}
+
+// Serve lets streams of a use in, from all members of the cluster and for all groups that are open here. accept is called on
+// a goroutine of its own for each stream and owns it from then on; streams that stand are not ended by Close. Serve is
+// called once for each use.
+func (n *Node) Serve(use string, accept func(conn net.Conn, from string, group int)) {
+	base, _ := n.Group(0)
+	n.peers.serveAll(use, door{admit: base.admitMember, accept: func(conn net.Conn, h hello) { accept(conn, h.From, h.Group) }})
+}
