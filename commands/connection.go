@@ -129,7 +129,7 @@ var readonlyCommand = Command{
 	Group: "cluster", Since: "3.0.0", Complexity: "O(1)",
 	Summary:    "Lets the node answer this connection's reads from its own state, which may be stale",
 	Categories: []string{"connection"},
-	Differs:    "Works outside cluster mode too.",
+	Differs:    "Works outside cluster mode too. The reads of a transaction, and WATCH, are never stale.",
 	Plan:       planReadOnly(true),
 }
 

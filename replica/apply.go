@@ -168,11 +168,24 @@ func (g *Group) Read(ctx context.Context, fn func(fsm.View)) error {
 }
 
 // Stale runs fn on the state as it is here, whoever leads and however long ago this node has heard of him. The same rules
-// hold for fn.
-func (g *Group) Stale(fn func(fsm.View)) {
+// hold for fn. Errors: ErrClosed.
+func (g *Group) Stale(fn func(fsm.View)) error {
+	if g.over() {
+		return ErrClosed
+	}
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	fn(g.machine.View())
+	return nil
+}
+
+func (g *Group) over() bool {
+	select {
+	case <-g.stopped:
+		return true
+	default:
+		return false
+	}
 }
 
 // Frozen returns such a state as an immutable copy, for reads that take long. It costs the same at any size, but each
@@ -181,7 +194,19 @@ func (g *Group) Frozen(ctx context.Context) (fsm.View, error) {
 	if err := g.barrier(ctx); err != nil {
 		return fsm.View{}, err
 	}
+	return g.freeze(), nil
+}
+
+// FrozenStale returns a copy of the state as it is here; see Stale and Frozen. Errors: ErrClosed.
+func (g *Group) FrozenStale() (fsm.View, error) {
+	if g.over() {
+		return fsm.View{}, ErrClosed
+	}
+	return g.freeze(), nil
+}
+
+func (g *Group) freeze() fsm.View {
 	g.mu.Lock() // a copy marks the original as shared
 	defer g.mu.Unlock()
-	return g.machine.Freeze(), nil
+	return g.machine.Freeze()
 }

@@ -32,7 +32,7 @@ func TestFollowersReadWhatTheLeaderAcknowledged(t *testing.T) {
 		} else if n, _ := v.Lookup([]byte("k")); n.Value != "99" {
 			t.Errorf("node %d froze %s", j+1, n.Value)
 		}
-		c.group(j).Stale(func(v fsm.View) {
+		_ = c.group(j).Stale(func(v fsm.View) {
 			if n, _ := v.Lookup([]byte("k")); n.Value != "99" { // it has just been current
 				t.Errorf("node %d holds %s", j+1, n.Value)
 			}
@@ -107,7 +107,7 @@ func TestFollowersWithoutALeaderRefuse(t *testing.T) {
 		t.Errorf("a write without a leader: %v", err)
 	}
 	seen := ""
-	g.Stale(func(v fsm.View) { n, _ := v.Lookup([]byte("x")); seen = n.Value })
+	_ = g.Stale(func(v fsm.View) { n, _ := v.Lookup([]byte("x")); seen = n.Value })
 	if seen != "1" {
 		t.Errorf("a stale read: %q", seen)
 	}

@@ -129,7 +129,7 @@ type face struct {
 	query   int // bytes received and not consumed
 	noEvict bool
 	noTouch bool
-	reads   bool // READONLY
+	reads   bool // READONLY: reads may be stale; the connection itself looks without the lock
 	blocked bool // waits for a lock or an event
 	counts  [3]int
 	sub     *watch.Subscriber // nil while it is subscribed to nothing; set as soon as that changes

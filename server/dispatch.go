@@ -284,12 +284,20 @@ func (u *unit) resetProposal(err error) {
 func (c *conn) readAll() {
 	u := c.unit
 	for u.next < len(u.pending) && !c.broken {
-		err := c.group.Read(c.srv.ctx, c.lookFunc)
+		err := c.readState()
 		if err != nil {
 			c.failReads(readVerdict(err))
 		}
 		c.flushIfFull()
 	}
+}
+
+// readState has look run on the state: what was acknowledged before, or after READONLY what is here.
+func (c *conn) readState() error {
+	if c.face.reads {
+		return c.group.Stale(c.lookFunc)
+	}
+	return c.group.Read(c.srv.ctx, c.lookFunc)
 }
 
 // look runs under the group's lock.
@@ -345,7 +353,14 @@ func (c *conn) failReads(verdict error) {
 // readLong answers a read that visits many nodes from a copy of the state, so that nobody waits for it.
 func (c *conn) readLong(p *commands.Plan) {
 	start := c.out.Len()
-	if v, err := c.group.Frozen(c.srv.ctx); err != nil {
+	var v fsm.View
+	var err error
+	if c.face.reads {
+		v, err = c.group.FrozenStale()
+	} else {
+		v, err = c.group.Frozen(c.srv.ctx)
+	}
+	if err != nil {
 		c.out.Error(readVerdict(err))
 	} else {
 		p.Read(&c.out, v)

@@ -25,6 +25,7 @@ type fakeGroup struct {
 	proposals int
 	reads     int
 	frozen    int
+	stale     int // both kinds of reads of what is here
 	observer  replica.Observer
 	clock     int64 // cluster milliseconds
 }
@@ -95,6 +96,21 @@ func (g *fakeGroup) Frozen(context.Context) (fsm.View, error) {
 	if g.fail != nil {
 		return fsm.View{}, g.fail
 	}
+	return g.machine.Freeze(), nil
+}
+
+func (g *fakeGroup) Stale(fn func(fsm.View)) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stale++
+	fn(g.machine.View())
+	return nil
+}
+
+func (g *fakeGroup) FrozenStale() (fsm.View, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stale++
 	return g.machine.Freeze(), nil
 }
 

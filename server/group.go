@@ -21,6 +21,9 @@ type group interface {
 	Read(ctx context.Context, fn func(fsm.View)) error
 	// Frozen returns such a state as an immutable copy, for reads that take long.
 	Frozen(ctx context.Context) (fsm.View, error)
+	// Stale runs fn on the state as it is here, at once; FrozenStale returns it as a copy.
+	Stale(fn func(fsm.View)) error
+	FrozenStale() (fsm.View, error)
 	// Origin is the number of this process in the tickets of those who wait for locks.
 	Origin() uint64
 	// Status neither blocks nor waits for the group to be current.
@@ -39,6 +42,8 @@ func (loading) Submit([]*replica.Proposal) bool                  { return false 
 func (loading) Current() bool                                    { return false }
 func (loading) Read(context.Context, func(fsm.View)) error       { return errLoading }
 func (loading) Frozen(context.Context) (fsm.View, error)         { return fsm.View{}, errLoading }
+func (loading) Stale(func(fsm.View)) error                       { return errLoading }
+func (loading) FrozenStale() (fsm.View, error)                   { return fsm.View{}, errLoading }
 func (loading) Origin() uint64                                   { return 0 }
 func (loading) Status() replica.Status                           { return replica.Status{} }
 func (loading) Ready(context.Context) error                      { return errLoading }

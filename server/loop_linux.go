@@ -348,11 +348,11 @@ func (l *loop) unit(c *conn) bool {
 		c.at = landing
 		l.writes = append(l.writes, c)
 		return false
-	case len(u.pending) > 0 && !c.group.Current():
+	case len(u.pending) > 0 && !c.face.reads && !c.group.Current():
 		l.handOver(c, func() {})
 		return false
 	case len(u.pending) > 0:
-		_ = c.group.Read(c.srv.ctx, c.lookFunc) // the state was current a moment ago; if it is not any more, the rest waits
+		_ = c.readState() // the state was current a moment ago; if it is not any more, the rest waits
 		if u.next < len(u.pending) {
 			l.handOver(c, c.flushIfFull)
 			return false

@@ -86,7 +86,8 @@ func (c *conn) SetNoEvict(on bool) { c.setFlag(&c.face.noEvict, on) }
 // SetNoTouch is remembered for CLIENT LIST: keys have no access times.
 func (c *conn) SetNoTouch(on bool) { c.setFlag(&c.face.noTouch, on) }
 
-// SetReadOnly is remembered: a node alone has no stale reads to offer.
+// SetReadOnly says where reads go: to the state as it is here, or to one that has all that was acknowledged. Those of
+// transactions always go to the latter.
 func (c *conn) SetReadOnly(on bool) { c.setFlag(&c.face.reads, on) }
 
 func (c *conn) setFlag(flag *bool, on bool) {
