@@ -1,9 +1,7 @@
 package replica
 
 import (
-	"context"
 	"errors"
-	"time"
 
 	"github.com/dtkv/dtkv/fsm"
 	"github.com/dtkv/dtkv/ttl"
@@ -49,32 +47,6 @@ func nextDeadline(v fsm.View) int64 {
 		return at
 	}
 	return ttl.Never
-}
-
-// retain makes those leave their queues who waited for locks at an earlier process of this node and have not come back
-// within the grace time. Their connections are gone, and a grant would go to nobody. It knows that only if no other node
-// has waiters.
-func (g *Group) retain() {
-	if g.Ready(context.Background()) != nil || !g.stores.log.alone.Load() {
-		return
-	}
-	tick := time.NewTimer(g.cfg.grace)
-	defer tick.Stop()
-	for {
-		select {
-		case <-g.stopped:
-			return
-		case <-tick.C:
-		}
-		if !g.hasDeadlines() { // each waiter has one
-			return
-		}
-		p := &Proposal{N: 1, Ops: (&fsm.RetainProcesses{Processes: []uint64{g.origin}}).AppendTo(nil)}
-		if g.propose(p) == nil {
-			return
-		}
-		tick.Reset(leadPoll)
-	}
 }
 
 func (g *Group) hasDeadlines() bool {

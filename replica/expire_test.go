@@ -268,16 +268,35 @@ func TestWaitersOfAnEarlierProcessLeaveAfterTheGraceTime(t *testing.T) {
 	}
 }
 
-func TestWaitersStayWhereOthersVote(t *testing.T) {
-	c := startCluster(t, 3, func(_ int, cfg *Config) { cfg.grace = time.Millisecond })
-	first := c.leader(-1)
-	must(t, c.group(first), waiter("holder", 1, 0))
-	must(t, c.group(first), waiter("of another node", 2, time.Hour))
-	c.stop(first)
-	g := c.group(c.leader(first))      // leads for the first time
-	time.Sleep(300 * time.Millisecond) // whoever wanted to propose it would have by now
-	if got := participants(g); got != 2 {
-		t.Fatalf("%d participants, want 2", got)
+// The leader of several nodes knows whose connections are gone once it has heard of all of them: not before.
+func TestWaitersOfProcessesThatEndedLeave(t *testing.T) {
+	c := startCluster(t, 3, func(_ int, cfg *Config) { cfg.grace = 100 * time.Millisecond })
+	leader := c.leader(-1)
+	gone, stays := (leader+1)%3, (leader+2)%3
+	must(t, c.group(leader), waiter("holder", 1, 0)) // of a process that nobody knows: a lease needs no connection
+	must(t, c.group(gone), waiter("gone", c.group(gone).Origin(), time.Hour))
+	must(t, c.group(stays), waiter("stays", c.group(stays).Origin(), time.Hour))
+	must(t, c.group(leader), waiter("stays with the leader", c.group(leader).Origin(), time.Hour))
+	c.stop(gone)
+	c.stop(leader) // and what it has seen of the others is forgotten
+	c.start(leader)
+	c.leader(-1)
+	time.Sleep(500 * time.Millisecond) // whoever wanted to propose it would have by now
+	g := c.group(stays)
+	if got := participants(g); got != 4 {
+		t.Fatalf("%d participants while nobody knows of one node, want 4", got)
+	}
+	c.start(gone)
+	eventually(t, "leaving", func() bool { return participants(g) == 2 })
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	lock, _ := g.machine.View().Lookup([]byte("lock"))
+	for _, owner := range []string{"holder", "stays"} {
+		var o fsm.Owner
+		copy(o[:], owner)
+		if _, ok := lock.Lock().Lookup(o); !ok {
+			t.Errorf("%s has lost its place", owner)
+		}
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 // What a node asks the leader of a group. Kinds from 16 on are for changes of membership.
 const (
-	kindReady     byte = 1 // are you the leader, and ready? answer: its term
+	kindReady     byte = 1 // are you the leader, and ready? asked with the own origin; answer: its term
 	kindReadIndex byte = 2 // what must I have applied to read? answer: an announcement
 	kindWrite     byte = 3 // propose this entry; see forward.go for the answers
 )
@@ -56,9 +56,9 @@ func (l *link) believe(g *Group, a announcement) {
 
 // listen sets what this node answers as a leader.
 func (g *Group) listen() {
-	g.answers.handleInOrder(kindReady, func(s *session, _ []byte, answer func([]byte, error)) {
+	g.answers.handleInOrder(kindReady, func(s *session, payload []byte, answer func([]byte, error)) {
 		g.proposals.welcome(s)
-		g.answers.wg.Go(func() { answer(g.answerReady(s.ctx)) })
+		g.answers.wg.Go(func() { answer(g.answerReady(s, payload)) })
 	})
 	g.answers.handle(kindReadIndex, g.answerReadIndex)
 	g.answers.handleInOrder(kindWrite, g.proposals.takeWrite)
@@ -79,13 +79,17 @@ func (g *Group) admitMember(h hello) error {
 	return fmt.Errorf("node %q is not a member of group %d", h.From, g.id)
 }
 
-// answerReady waits until this node, once elected, may serve.
-func (g *Group) answerReady(ctx context.Context) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, g.cfg.ElectionWait)
+// answerReady waits until this node, once elected, may serve. It remembers who asks.
+func (g *Group) answerReady(s *session, payload []byte) ([]byte, error) {
+	if len(payload) != 8 {
+		return nil, fmt.Errorf("an origin of %d bytes: %w", len(payload), errDamaged)
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, g.cfg.ElectionWait)
 	defer cancel()
 	for {
 		changed := g.turn.next()
 		if term := g.ready.Load(); g.leads(term) {
+			g.crew.note(term, s.hello.From, binary.LittleEndian.Uint64(payload))
 			return binary.LittleEndian.AppendUint64(nil, term), nil
 		}
 		if g.raft.State() != raft.Leader {
@@ -262,7 +266,7 @@ func (f *follower) reach() bool {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), f.cfg.heartbeat)
 	defer cancel()
-	data, _, err := f.stream.call(ctx, kindReady, nil)
+	data, _, err := f.stream.call(ctx, kindReady, binary.LittleEndian.AppendUint64(nil, f.origin))
 	if err != nil || len(data) != 8 {
 		return false
 	}

@@ -33,7 +33,7 @@ import (
 //	answers       two for each node that asks this one, and one for each read index, while this node leads
 //	expiry        proposes that what is due goes, while this node leads
 //	keepPlace     asks for what this node's place in the cluster lacks
-//	retain        proposes once that waiters of earlier processes leave, if nobody else votes
+//	retain        proposes that waiters of processes that have ended leave, while this node leads
 //	watchdog      reads how long a store call has taken
 //
 // mu is a leaf: nothing is called, sent or logged while it is held, but the machine and the callbacks of Read.
@@ -52,6 +52,7 @@ type Group struct {
 	rounds    rounds
 	expiry    *ttl.Loop
 	answers   *answerer            // of what other nodes ask the leader
+	crew      crew                 // who they are
 	link      atomic.Pointer[link] // to the leader; nil if none stands
 	unlinked  chan struct{}        // a link has been given up
 	deposed   chan struct{}        // this node does not lead, or not any more

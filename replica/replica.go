@@ -85,7 +85,7 @@ type Config struct {
 
 	Logger *slog.Logger // default slog.Default()
 
-	grace     time.Duration // how long after a start waiters may come back before retain; default 2 s
+	grace     time.Duration // how long waiters may come back after their node started, before retain; default 2 s
 	heartbeat time.Duration // election and heartbeat timeout; tests shorten it; default 500 ms
 	stall     *stallPoint   // tests hold store calls here; nil otherwise
 

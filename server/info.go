@@ -289,7 +289,7 @@ func infoReplication(s *Server, g group, f *fields) {
 		}
 		f.text("master_link_status", up)
 		f.number("slave_repl_offset", r.Offset)
-		f.number("slave_read_only", 1)
+		f.number("slave_read_only", 0) // it takes writes, and passes them on
 		f.number("connected_slaves", 0)
 	}
 	f.text("master_failover_state", "no-failover")

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs every test: all.sh [flags of go test]. At the end it lists by name what was not run. With CI=true, or with
-# DTKV_REQUIRE_ALL=1, a test that does not run is a failure instead.
+# Runs every test: all.sh [flags of go test]. Then what clients see is tested once more, through a node that follows. At the
+# end it lists by name what was not run. With CI=true, or with DTKV_REQUIRE_ALL=1, a test that does not run for want of a tool
+# is a failure instead.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,12 +9,21 @@ if [ "${CI:-}" = true ]; then
 	export DTKV_REQUIRE_ALL=1
 fi
 DTKV_NOT_RUN=$(mktemp)
-export DTKV_NOT_RUN
-trap 'rm -f "$DTKV_NOT_RUN"' EXIT
+DTKV_ALONE=$(mktemp)
+export DTKV_NOT_RUN DTKV_ALONE
+trap 'rm -f "$DTKV_NOT_RUN" "$DTKV_ALONE"' EXIT
 
 go test -count=1 -shuffle=on -timeout 20m "$@" ./...
 code=$?
 
+echo "The same through a node that follows, of a cluster of three:"
+DTKV_TEST_CLUSTER=follower go test -count=1 -shuffle=on -timeout 20m "$@" \
+	./client ./tests/clients ./tests/compat ./tests/hostile ./tests/start ./tests/watch || code=1
+
+if [ -s "$DTKV_ALONE" ]; then
+	echo "NOT RUN through a node that follows:"
+	sort -u "$DTKV_ALONE" | sed 's/^/  /'
+fi
 if [ -s "$DTKV_NOT_RUN" ]; then
 	echo "NOT RUN, for want of a tool:"
 	sort -u "$DTKV_NOT_RUN" | sed 's/^/  /'

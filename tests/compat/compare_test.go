@@ -30,6 +30,9 @@ func show(raw string) []string {
 
 var wild = regexp.MustCompile(`\\\{(int|any|rep:\d+:.+?)\\\}`)
 
+// roles are what HELLO calls the places of nodes.
+var roles = map[string]string{"alone": "$6\nmaster\n", "follower": "$7\nreplica\n"}
+
 // same reports whether reply lines are what a transcript wants, its wildcards understood.
 func same(want, got []string) bool {
 	if slices.Equal(want, got) {
@@ -39,6 +42,10 @@ func same(want, got []string) bool {
 	for _, line := range want {
 		if line == "{lines}" {
 			pattern.WriteString(`(?:.*\n)*?`)
+			continue
+		}
+		if line == "{role}" {
+			pattern.WriteString(regexp.QuoteMeta(roles[place("dtkv")]))
 			continue
 		}
 		pattern.WriteString(wild.ReplaceAllStringFunc(regexp.QuoteMeta(line), func(w string) string {

@@ -48,6 +48,7 @@ func TestRepliesOnRedis(t *testing.T) {
 	if *only == "dtkv" {
 		return
 	}
+	harness.Alone(t, "it is about Redis")
 	_, addr := harness.StartRedis(t)
 	for _, tr := range transcripts(t) {
 		if tr.redis {
@@ -73,6 +74,14 @@ func transcripts(t *testing.T) []*transcript {
 	return all
 }
 
+// place is what a server is in its cluster. Redis is always alone.
+func place(server string) string {
+	if server == "dtkv" && harness.ThroughFollower() {
+		return "follower"
+	}
+	return "alone"
+}
+
 // session is one run of a transcript: its connections by name.
 type session struct {
 	*transcript
@@ -90,7 +99,7 @@ func (t *transcript) run(tb testing.TB, server, addr string) {
 	}
 	var changes []change
 	for _, x := range t.exchanges {
-		if x.on != "" && x.on != server {
+		if x.on != "" && x.on != server || x.place != "" && x.place != place(server) {
 			continue
 		}
 		got, err := s.play(tb, x)

@@ -79,6 +79,8 @@ func TestWildcardsMatchWhatTheySayAndNoMore(t *testing.T) {
 		{"no lines", "a|{lines}|b", "a|b", true},
 		{"many lines", "a|{lines}|b", "a|1|2|b", true},
 		{"dots are dots", "a.b", "axb", false},
+		{"the role that this run has", "{role}|:1", strings.ReplaceAll(roles[place("dtkv")], "\n", "|") + ":1", true},
+		{"no such role", "{role}", "$5|guest", false},
 		{"repeated text", "$4|{rep:2:ab}", "$4|abab", true},
 	}
 	for _, tt := range tests {

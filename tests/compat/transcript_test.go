@@ -25,7 +25,7 @@ import (
 //	~> CLIENT REPLY SKIP     a command that gets no reply
 //	< (closed)               after the replies the server closes the connection
 //	< ${int}                 {int} stands for any integer, {any} for any text within a line,
-//	< {lines}                {lines}, alone on its line, for any number of lines
+//	< {lines}                {lines}, alone on its line, for any number of lines, {role} for the name of a node's role
 //
 // A line that begins with @ is an instruction. At the head of a file:
 //
@@ -39,6 +39,8 @@ import (
 //	@ only-redis             not for dtkv: how Redis differs, on record
 //	@ replies 2              a >> line holds this many commands (1 unless said)
 //	@ sorted                 arrays have no order of their own: compare their elements sorted
+//	@ alone                  not for a dtkv that follows others (see harness.ThroughFollower): it is about the place of a node
+//	@ follower               only for such a one
 //	@ soon                   sent again and again until the reply is right, for what takes its time
 type transcript struct {
 	name      string
@@ -62,6 +64,7 @@ type exchange struct {
 	on      string // dtkv or redis: only there
 	sorted  bool
 	soon    bool
+	place   string // alone or follower: only for a dtkv that is that
 }
 
 var (
@@ -141,6 +144,8 @@ func (t *transcript) instruct(word string, marks *exchange) error {
 		marks.sorted = true
 	case "soon":
 		marks.soon = true
+	case "alone", "follower":
+		marks.place = word
 	default:
 		n, err := fmt.Sscanf(word, "replies %d", &marks.replies)
 		if n != 1 {

@@ -9,12 +9,15 @@ import (
 	"testing"
 )
 
-// Environment of the one door through which a test may go without having run.
+// Environment of the doors through which a test may go without having run.
 const (
 	// envAll set to 1 makes a test that cannot run fail. CI=true means the same.
 	envAll = "DTKV_REQUIRE_ALL"
 	// envList names a file that takes one line for each test that did not run; make test prints it at the end.
 	envList = "DTKV_NOT_RUN"
+	// envAlone names a file that takes one line for each test that is about a node alone and so did not run through a
+	// follower.
+	envAlone = "DTKV_ALONE"
 )
 
 // Python is the interpreter that sees Debian's python3-redis; the first python3 of PATH often does not.
@@ -72,6 +75,21 @@ func NotRun(t testing.TB, why string) {
 		}
 	}
 	t.Skip("not run: " + why)
+}
+
+// Alone ends a test that is about a node which is a cluster by itself, where others run through a follower. It counts the
+// test, with the reason.
+func Alone(t testing.TB, why string) {
+	t.Helper()
+	if !ThroughFollower() {
+		return
+	}
+	if path := os.Getenv(envAlone); path != "" {
+		if err := appendLine(path, fmt.Sprintf("%s: %s\n", t.Name(), why)); err != nil {
+			t.Fatalf("cannot record a test that does not run: %v", err)
+		}
+	}
+	t.Skip("not through a follower: " + why)
 }
 
 func appendLine(path, line string) error {

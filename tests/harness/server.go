@@ -23,6 +23,8 @@ type Options struct {
 	Password        string   // clients must log in with it, as [Connect] does by itself; default: none
 	More            []string // further flags
 	Env             []string // NAME=value
+
+	cluster *Cluster // of a node that was handed out because it follows
 }
 
 // Server is a running dtkv.
@@ -33,10 +35,19 @@ type Server struct {
 	started time.Time
 }
 
-// Start starts a dtkv and waits until it answers a linearizable read.
+// Start starts a dtkv and waits until it answers a linearizable read. With [ThroughFollower] it is a node of a cluster of
+// three, and another one leads; then Restart and signals are for this node only.
 func Start(t testing.TB, o Options) *Server {
 	t.Helper()
-	s := Launch(t, o)
+	var s *Server
+	switch {
+	case o.cluster != nil:
+		s = o.again(t)
+	case ThroughFollower():
+		s = startFollower(t, o)
+	default:
+		s = Launch(t, o)
+	}
 	if err := Ready(s.Addr, s.Process); err != nil {
 		t.Fatalf("dtkv on %s: %v\n%s", s.Addr, err, s.Log())
 	}

@@ -37,6 +37,7 @@ var firstBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
 // the data elsewhere.
 func TestTheTwoCommandsOfTheReadme(t *testing.T) {
 	harness.NeedRedis(t)
+	harness.Alone(t, "the README starts a node alone")
 	root, err := harness.Root()
 	if err != nil {
 		t.Fatal(err)
