@@ -38,8 +38,12 @@ const (
 	codeLeaveLock      = 28
 	codeRetain         = 29
 	codeExpireDue      = 30
+	codeAddGroup       = 31
+	codeRemoveGroup    = 32
+	codeSetGroupNode   = 33
+	codeNodeLeaves     = 34
 
-	codes = 31 // one more than the greatest
+	codes = 35 // one more than the greatest
 )
 
 // class says where an operation may stand: only where the limit is a higher class.
@@ -59,7 +63,7 @@ func classOf(code byte) class {
 		return classBatch
 	case codeTxn:
 		return classTxn
-	case codeLeaderStart:
+	case codeLeaderStart, codeAddGroup, codeRemoveGroup, codeSetGroupNode, codeNodeLeaves:
 		return classLeader
 	}
 	return classPlain
@@ -135,6 +139,21 @@ func newTimedOp(code byte) Op {
 		return new(RetainProcesses)
 	case codeExpireDue:
 		return new(ExpireDue)
+	}
+	return newCatalogOp(code)
+}
+
+// newCatalogOp is newOp for the operations on the catalogue.
+func newCatalogOp(code byte) Op {
+	switch code {
+	case codeAddGroup:
+		return new(AddGroup)
+	case codeRemoveGroup:
+		return new(RemoveGroup)
+	case codeSetGroupNode:
+		return new(SetGroupNode)
+	case codeNodeLeaves:
+		return new(NodeLeaves)
 	}
 	return nil
 }

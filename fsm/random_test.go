@@ -234,6 +234,9 @@ func TestReplayIsDeterministicThroughSnapshots(t *testing.T) {
 			if rng.IntN(10) == 0 {
 				ops = append(ops, &LeaderStart{Term: 1})
 			}
+			if rng.IntN(3) == 0 {
+				ops = append(ops, randomCatalogOp(rng, first.View().Groups()))
+			}
 			first.header.ClusterMillis += int64(rng.IntN(50))
 			e := first.entry(ops...)
 			buf := append(make([]byte, HeaderSize), e.ops...)

@@ -46,10 +46,11 @@ func InspectSnapshot(r io.Reader, fn func(*Node) error) (SnapshotInfo, error) {
 // readSnapshot verifies the stream, the keys' order and the counts, and passes each record on.
 func readSnapshot(r io.Reader, add func(*record, SnapshotInfo) error) (SnapshotInfo, error) {
 	s := snapshotReader{r: r, sum: sha256.New()}
-	info, err := s.header()
+	info, catalogued, err := s.header()
 	if err != nil {
 		return info, err
 	}
+	var known catalog
 	var last []byte // the tree key before
 	values, nodes := 0, -1
 	for {
@@ -62,6 +63,14 @@ func readSnapshot(r io.Reader, add func(*record, SnapshotInfo) error) (SnapshotI
 		}
 		d := decoder{data: s.chunk.Bytes()}
 		for ; records > 0 && !d.failed; records-- {
+			if catalogued > 0 {
+				catalogued--
+				if d.catalogRecord(&known, info.Index); d.failed {
+					return info, fmt.Errorf("a record of the catalogue is none that can be there: %w", ErrCorrupt)
+				}
+				info.Groups, info.Leaving = known.groups, known.leaving
+				continue
+			}
 			rec := d.record()
 			ordered := rec.depth == 0 && rec.kind == Directory
 			if nodes >= 0 {
@@ -185,6 +194,7 @@ func (b *builder) finish(info SnapshotInfo) error {
 	b.m.index, b.m.logTerm = info.Index, info.Term
 	b.m.leaderTerm, b.m.clusterMillis = info.LeaderTerm, info.ClusterMillis
 	b.m.tokens = info.Tokens
+	b.m.catalog = &catalog{info.Groups, info.Leaving, info.Index}
 	return nil
 }
 

@@ -10,12 +10,12 @@ import (
 	"io"
 )
 
-// A snapshot is a header, chunks of records in tree order, and a final chunk. docs/format.md has it byte by byte.
+// A snapshot is a header, chunks of records, those of the catalogue first and then nodes in tree order, and a final chunk. docs/format.md has it byte by byte.
 const (
 	snapshotMagic   = "dtkvsnap"
 	snapshotVersion = 1
 
-	snapshotHeaderSize = 72
+	snapshotHeaderSize = 80
 	chunkHeaderSize    = 12
 	finalSize          = 16 + sha256.Size
 
@@ -32,6 +32,9 @@ type SnapshotInfo struct {
 	Tokens        uint64            // fencing tokens handed out
 	Values, Nodes int               // as View.Len and View.Nodes
 	SHA256        [sha256.Size]byte // of all bytes before the final chunk
+
+	Groups  []GroupRecord // as View.Groups
+	Leaving []string      // as View.Leaving
 }
 
 // WriteSnapshot writes the state to w, a chunk of about 64 KiB at a time. It holds one chunk in memory, besides what the
@@ -39,6 +42,11 @@ type SnapshotInfo struct {
 func WriteSnapshot(w io.Writer, v View) error {
 	s := snapshotWriter{w: w, sum: sha256.New()}
 	s.write(appendSnapshotHeader(nil, v))
+	v.s.catalog.each(func(record []byte) {
+		s.begin()
+		s.chunk = append(s.chunk, record...)
+		s.end()
+	})
 	s.add(v.s.root)
 	v.Ascend(func(n *Node) bool {
 		s.add(n)
@@ -67,6 +75,7 @@ func appendSnapshotHeader(dst []byte, v View) []byte {
 	dst = le.AppendUint64(dst, v.s.tokens)
 	dst = le.AppendUint64(dst, uint64(v.Len()))
 	dst = le.AppendUint64(dst, uint64(v.Nodes()))
+	dst = le.AppendUint64(dst, uint64(v.s.catalog.records()))
 	le.PutUint32(dst[12:], headerSum(dst))
 	return dst
 }
@@ -93,10 +102,19 @@ type snapshotWriter struct {
 }
 
 func (s *snapshotWriter) add(n *Node) {
+	s.begin()
+	s.chunk = appendRecord(s.chunk, n)
+	s.end()
+}
+
+// begin makes room for a record, and end counts it when it is there.
+func (s *snapshotWriter) begin() {
 	if s.chunk == nil {
 		s.chunk = make([]byte, chunkHeaderSize, chunkSize+chunkSize/4)
 	}
-	s.chunk = appendRecord(s.chunk, n)
+}
+
+func (s *snapshotWriter) end() {
 	s.records++
 	if len(s.chunk) >= chunkHeaderSize+chunkSize {
 		s.flush()
@@ -157,29 +175,30 @@ func endsEarly(err error) error {
 	return err
 }
 
-func (s *snapshotReader) header() (SnapshotInfo, error) {
+// header also returns how many records of the catalogue there are.
+func (s *snapshotReader) header() (info SnapshotInfo, catalogued uint64, err error) {
 	h := make([]byte, snapshotHeaderSize)
 	if err := s.read(h[:12]); err != nil {
-		return SnapshotInfo{}, err
+		return info, 0, err
 	}
 	le := binary.LittleEndian
 	version := le.Uint32(h[8:])
 	switch {
 	case string(h[:8]) != snapshotMagic:
-		return SnapshotInfo{}, fmt.Errorf("it does not begin as a snapshot: %w", ErrCorrupt)
+		return info, 0, fmt.Errorf("it does not begin as a snapshot: %w", ErrCorrupt)
 	case version > snapshotVersion:
-		return SnapshotInfo{}, fmt.Errorf("it has version %d, this release reads up to %d: %w", version, snapshotVersion, ErrNewerVersion)
+		return info, 0, fmt.Errorf("it has version %d, this release reads up to %d: %w", version, snapshotVersion, ErrNewerVersion)
 	case version == 0:
-		return SnapshotInfo{}, fmt.Errorf("it has no version: %w", ErrCorrupt)
+		return info, 0, fmt.Errorf("it has no version: %w", ErrCorrupt)
 	}
 	if err := s.read(h[12:]); err != nil {
-		return SnapshotInfo{}, err
+		return info, 0, err
 	}
 	if headerSum(h) != le.Uint32(h[12:]) {
-		return SnapshotInfo{}, fmt.Errorf("the checksum of its header is wrong: %w", ErrCorrupt)
+		return info, 0, fmt.Errorf("the checksum of its header is wrong: %w", ErrCorrupt)
 	}
 	if int64(le.Uint64(h[40:])) < 0 {
-		return SnapshotInfo{}, fmt.Errorf("its cluster clock is before its beginning: %w", ErrCorrupt)
+		return info, 0, fmt.Errorf("its cluster clock is before its beginning: %w", ErrCorrupt)
 	}
 	s.sum.Write(h)
 	return SnapshotInfo{
@@ -191,7 +210,7 @@ func (s *snapshotReader) header() (SnapshotInfo, error) {
 		Tokens:        le.Uint64(h[48:]),
 		Values:        int(le.Uint64(h[56:])),
 		Nodes:         int(le.Uint64(h[64:])),
-	}, nil
+	}, le.Uint64(h[72:]), nil
 }
 
 // next reads one chunk into s.chunk and returns how many records it says it has: 0 for the final chunk, whose sum

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -72,8 +73,8 @@ func TestASnapshotRestoresTheWholeState(t *testing.T) {
 				return nil
 			})
 			sum := sha256.Sum256(data[:len(data)-chunkHeaderSize-finalSize])
-			want := SnapshotInfo{snapshotVersion, was.Index(), was.Term(), was.LeaderTerm(), was.ClusterMillis(), was.s.tokens, was.Len(), was.Nodes(), sum}
-			if err != nil || info != want || keys != was.Nodes()+1 {
+			want := SnapshotInfo{snapshotVersion, was.Index(), was.Term(), was.LeaderTerm(), was.ClusterMillis(), was.s.tokens, was.Len(), was.Nodes(), sum, was.Groups(), was.Leaving()}
+			if err != nil || !reflect.DeepEqual(info, want) || keys != was.Nodes()+1 {
 				t.Errorf("inspect: %+v, %v, %d nodes; want %+v", info, err, keys, want)
 			}
 		})
@@ -326,6 +327,7 @@ func FuzzSnapshot(f *testing.F) {
 	f.Add(snapshotOf(f, New().View()))
 	f.Add(snapshotOf(f, world(f).View()))
 	f.Add(snapshotOf(f, timed(f).View()))
+	f.Add(snapshotOf(f, newLab(f).must(addGroup(3, "n1", "n2"), &NodeLeaves{"n2", Leaves}).View()))
 	f.Add(forged(5, 1, 2, &Node{Kind: Directory, rest: &rest{children: 1}}, &Node{Key: "a", Kind: Directory, rest: &rest{children: 1}}, &Node{Key: "a.b", Kind: Value, Value: "v"}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		mendSums(data)

@@ -34,10 +34,12 @@ type state struct {
 
 	values int    // nodes of kind Value
 	tokens uint64 // fencing tokens handed out; a new one is always greater than all before
+
+	catalog *catalog // of the cluster's groups; another one after each change
 }
 
 func (s *state) init(hash func(string) uint64) {
-	*s = state{root: &Node{Kind: Directory}, hash: hash}
+	*s = state{root: &Node{Kind: Directory}, hash: hash, catalog: &catalog{}}
 	s.clear()
 }
 

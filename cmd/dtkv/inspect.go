@@ -129,9 +129,35 @@ func (i inspection) snapshot(w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	for _, g := range info.Groups {
+		if _, err := fmt.Fprintf(w, "group %d generation %d%s\n", g.ID, g.Generation, holders(g)); err != nil {
+			return err
+		}
+	}
+	for _, id := range info.Leaving {
+		if _, err := fmt.Fprintf(w, "node %s is leaving\n", id); err != nil {
+			return err
+		}
+	}
 	_, err = fmt.Fprintf(w, "snapshot version %d at index %d term %d: %d values, %d nodes, cluster clock %d, %d tokens, sha256 %x\n",
 		info.Version, info.Index, info.Term, info.Values, info.Nodes, info.ClusterMillis, info.Tokens, info.SHA256)
 	return err
+}
+
+// holders says who is to hold a group, and who founded it.
+func holders(g fsm.GroupRecord) string {
+	var b strings.Builder
+	if g.Everywhere {
+		b.WriteString(" everywhere")
+	}
+	for _, n := range g.Nodes {
+		fmt.Fprintf(&b, " %s%s", n.ID, map[bool]string{true: "", false: " (learner)"}[n.Voter])
+	}
+	b.WriteString(", founded by")
+	for _, f := range g.Founders {
+		fmt.Fprintf(&b, " %s=%s", f.ID, f.Address)
+	}
+	return b.String()
 }
 
 // lifetime says when a node ends and whose it is, and of a lock who takes part. Deadlines are in milliseconds of the
