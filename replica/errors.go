@@ -16,6 +16,8 @@ var (
 	ErrBusy = errors.New("too many writes are waiting")
 	// ErrTooLarge: never entered the log. One proposal exceeds MaxProposal and would exceed it again.
 	ErrTooLarge = errors.New("the command is too large for one log entry")
+	// ErrForeign: never entered the log. The leader is of another release, and cannot read the operations.
+	ErrForeign = errors.New("the leader cannot read the write")
 	// ErrClosed: never entered the log. The node is stopping.
 	ErrClosed = errors.New("the node is stopping")
 	// ErrInDoubt: the write may or may not happen. Nobody may repeat it on the client's behalf.

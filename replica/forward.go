@@ -16,6 +16,7 @@ import (
 //
 //   - it was applied, at an index: Raft here is told so;
 //   - it never entered the log: it is sent again, to whoever leads, within the election wait;
+//   - the leader cannot read it: it never entered the log, where it would stop every node, and is not sent again;
 //   - nobody knows, or there is no answer: it is never sent again. If it does not come within the election wait, or before
 //     an entry of a newer leader, it is in doubt.
 //
@@ -35,6 +36,7 @@ const (
 	writeApplied = 0 // an announcement follows
 	writeRefused = 1 // never entered the log, for the reason that follows
 	writeUnknown = 2 // may have entered it
+	writeForeign = 3 // never entered the log, and never will: the leader cannot read it
 )
 
 // maxDoubtful bounds the entries that are waited for after all else is lost; the oldest is given up for a new one.
@@ -46,6 +48,8 @@ type guest struct {
 	// refusing is set with the first refusal and ends when the node asks again whether this one is ready, so that nothing
 	// overtakes what was refused.
 	refusing bool
+
+	checker fsm.Checker // of the goroutine that reads the stream
 }
 
 // forward sends an entry to the leader.
@@ -82,7 +86,7 @@ func (q *proposals) answered(seq uint64, l *link, answer []byte, sent bool, err 
 		if a, err := readAnnouncement(answer[1:]); err == nil {
 			l.believe(q.group, a)
 		}
-	} else {
+	} else if verdict != writeForeign {
 		q.group.unlink(l)
 	}
 	q.mu.Lock()
@@ -98,6 +102,10 @@ func (q *proposals) answered(seq uint64, l *link, answer []byte, sent bool, err 
 	case writeRefused:
 		q.remove(b)
 		q.again(b)
+	case writeForeign:
+		q.group.cfg.Logger.Error("the leader cannot read what this node wants to write", "leader", l.leader, "error", string(answer[1:]))
+		q.remove(b)
+		q.finish(b, ErrForeign)
 	default:
 		q.remove(b)
 		q.doubt(b)
@@ -261,12 +269,18 @@ func (q *proposals) takeWrite(s *session, payload []byte, answer func([]byte, er
 		guest:  &s.guest,
 		answer: func(data []byte) { answer(data, nil) },
 	}
+	g := q.group
+	if err := s.guest.checker.Check(payload[fsm.HeaderSize:], b.ops); err != nil || b.origin == g.origin {
+		if err == nil {
+			err = fmt.Errorf("a write under the origin of the leader: %w", errDamaged)
+		}
+		g.cfg.Logger.Warn("refused what another node wants to write", "node", s.hello.From, "error", err)
+		answer(append([]byte{writeForeign}, err.Error()...), nil)
+		return
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	g := q.group
 	switch term := g.ready.Load(); {
-	case b.ops > len(payload)-fsm.HeaderSize || b.origin == g.origin:
-		answer(nil, fmt.Errorf("a write with an impossible header: %w", errDamaged))
 	case q.closed || s.guest.refusing || b.term != term || !g.leads(term) || q.waiting+len(payload) > q.limit:
 		q.refuse(b, ErrNoLeader)
 	default:

@@ -258,11 +258,30 @@ func TestALeaderTakesEntriesOfItsOwnTermOnly(t *testing.T) {
 	expect("too much", writeRequest(term, 7, 5, setTo("a", text(1000))), refused)
 	g.proposals.welcome(s)
 	expect("no whole header", []byte("short"), errDamaged.Error())
-	bad := writeRequest(term, 7, 6, setTo("a", "6"))
-	bad[offsetWriteCount+3] = 1
-	expect("an impossible count", bad, errDamaged.Error())
 	if q := g.proposals; q.waiting != 0 || len(q.guests) != 0 {
 		t.Errorf("%d bytes, %d guests are left", q.waiting, len(q.guests))
+	}
+}
+
+// What a leader cannot read would stop every node if it were in the log: the clients are told, and all goes on.
+func TestALeaderKeepsOutWhatItCannotRead(t *testing.T) {
+	c := startCluster(t, 3, nil)
+	g := c.group((c.leader(-1) + 1) % 3)
+	mustSet(t, g, "x", "1")
+	whole := setTo("x", "2").AppendTo(nil)
+	for name, p := range map[string]*Proposal{
+		"an operation of a newer release": {N: 1, Ops: []byte{200, 1, 2}},
+		"one that is cut off":             {N: 1, Ops: whole[:len(whole)-1]},
+		"more than there are":             {N: 2, Ops: whole},
+		"a leader's":                      {N: 1, Ops: (&fsm.LeaderStart{}).AppendTo(nil)},
+	} {
+		if err := g.Propose(t.Context(), p); !errors.Is(err, ErrForeign) {
+			t.Errorf("%s: %v, want %v", name, err, ErrForeign)
+		}
+		mustSet(t, g, "x", name)
+	}
+	for i := range c.nodes {
+		mustSet(t, c.group(i), "y", "1")
 	}
 }
 

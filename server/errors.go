@@ -22,6 +22,7 @@ var verdicts = []struct {
 	{replica.ErrBusy, &resp.Error{Prefix: "TRYAGAIN", Text: "too many commands are waiting; this one was not run"}},
 	{errLoading, &resp.Error{Prefix: "LOADING", Text: "this node is loading its data; the command was not run"}},
 	{replica.ErrTooLarge, &resp.Error{Prefix: "ERR", Text: "the command is too large for one log entry"}},
+	{replica.ErrForeign, &resp.Error{Prefix: "ERR", Text: "the leader cannot read this write, nothing was changed: do all nodes run one release?"}},
 
 	// May have entered it.
 	{replica.ErrInDoubt, inDoubt},
