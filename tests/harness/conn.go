@@ -41,6 +41,17 @@ func Connect(addr string) (*Conn, error) { return connect(addr, Patience) }
 // logins holds the passwords of servers that ask for one, by their addresses.
 var logins sync.Map
 
+// DialOut is [Dial] without logging in.
+func DialOut(t testing.TB, addr string) *Conn {
+	t.Helper()
+	raw, err := net.DialTimeout("tcp", addr, Patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = raw.Close() })
+	return NewConn(raw)
+}
+
 func connect(addr string, timeout time.Duration) (*Conn, error) {
 	raw, err := net.DialTimeout("tcp", addr, timeout)
 	if err != nil {

@@ -99,14 +99,18 @@ func (s *Server) Restart(t testing.TB) *Server {
 	return Start(t, s.Options)
 }
 
-// StartRedis starts Debian's Redis with every write on disk before it is answered, and returns its address.
-func StartRedis(t testing.TB) (*Process, string) {
+// StartRedis starts Debian's Redis with every write on disk before it is answered, and returns its address. Clients must
+// log in if there is a password.
+func StartRedis(t testing.TB, password string) (*Process, string) {
 	t.Helper()
 	NeedRedis(t)
 	port := Port(t)
 	p := Run(t, "", nil, "redis-server", "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "",
-		"--appendonly", "yes", "--appendfsync", "always", "--dir", t.TempDir())
+		"--appendonly", "yes", "--appendfsync", "always", "--dir", t.TempDir(), "--requirepass", password)
 	addr := Loopback(port)
+	if password != "" {
+		logins.Store(addr, password)
+	}
 	if err := Ready(addr, p); err != nil {
 		t.Fatalf("redis-server on %s: %v", addr, err)
 	}
