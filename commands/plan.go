@@ -8,7 +8,7 @@ import (
 // Settings are the settings of node and connection that a plan may depend on.
 type Settings struct {
 	MaxValue   int   // longest value in bytes; longer ones are refused before the log sees them
-	WallMillis int64 // this node's wall clock, ms since the epoch: what EXPIRETIME counts from, and TIME shows
+	WallMillis int64 // this node's wall clock, ms since the epoch: what absolute times are measured against
 	Database   int   // the connection's database, for COPY .. DB
 
 	Owner fsm.Owner // whom the connection acts for; see [Connection]
@@ -24,7 +24,7 @@ const (
 	Transaction                 // Txn tells the connection's transaction what to do
 	Subscribe                   // Sub says what the connection subscribes to, or no longer
 	Await                       // Await says what to wait for; in MULTI it is a Write or a Local and does not wait
-	Administer                  // Change or Survey is about the nodes of the cluster, which takes a while; never in MULTI
+	Administer                  // Change, Survey or Backup is about the whole group, which takes a while; never in MULTI
 )
 
 // Plan is what one command means: data, of few kinds, with the functions that print what came of it.
@@ -60,9 +60,11 @@ type Plan struct {
 	// A Local prints its one reply; only CLIENT REPLY OFF and SKIP print none.
 	Local func(w *resp.Writer, s Session)
 
-	// An Administer: a change of the cluster's members, answered with OK; or else what prints them.
+	// An Administer: a change of the cluster's members, answered with OK; or else what prints them; or else the state of the
+	// group is wanted as a backup.
 	Change Change
 	Survey func(w *resp.Writer, c Cluster)
+	Backup bool
 
 	// describe answers commands that speak of the table itself. The table cannot mention itself (an initialization
 	// cycle), so Prepare binds it and makes it a Local.

@@ -105,6 +105,7 @@ var Table = []Command{
 
 	// The cluster
 	clusterCommand,
+	backupCommand,
 
 	// The tree
 	mkdirCommand,

@@ -34,6 +34,8 @@ var _ members = (*replica.Group)(nil)
 func (c *conn) administer(p *commands.Plan) {
 	g, ok := c.group.(members)
 	switch {
+	case p.Backup:
+		c.backUp()
 	case !ok:
 		c.out.Error(writeVerdict(errLoading))
 	case p.Survey != nil:

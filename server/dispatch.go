@@ -163,6 +163,9 @@ func (c *conn) act(p *commands.Plan, args int) {
 		c.await(p, args)
 	case commands.Administer:
 		c.settle()
+		if p.Backup {
+			c.flush() // its reply is sent while it grows
+		}
 		start := c.out.Len()
 		c.administer(p)
 		c.printed(start)

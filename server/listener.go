@@ -32,11 +32,7 @@ func (s *Server) accept(l net.Listener) {
 		switch {
 		case err == nil:
 			pause = acceptPause
-			if s.tls == nil {
-				s.admit(sock)
-			} else {
-				s.greet(sock)
-			}
+			s.admit(sock)
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:

@@ -30,15 +30,16 @@ var allowed = map[string][]string{
 	"commands": {"resp", "fsm"},
 	"ttl":      {},
 	"watch":    {"fsm"},
+	"backup":   {"fsm"},
 	"replica": {
-		"fsm", "ttl",
+		"backup", "fsm", "ttl",
 		"github.com/hashicorp/raft", "github.com/hashicorp/raft-wal", "github.com/hashicorp/raft-wal/...",
 		"github.com/hashicorp/raft-boltdb/v2", "github.com/hashicorp/go-hclog", "github.com/hashicorp/go-metrics/...",
 		"go.etcd.io/bbolt", "golang.org/x/sys/...",
 	},
-	"server":   {"commands", "resp", "fsm", "replica", "watch", "golang.org/x/sys/unix"}, // epoll, see docs/adr/0011
+	"server":   {"backup", "commands", "resp", "fsm", "replica", "watch", "golang.org/x/sys/unix"}, // epoll, see docs/adr/0011
 	"client":   {"resp", "github.com/redis/go-redis/v9"},
-	"cmd/dtkv": {"server", "replica", "fsm"},
+	"cmd/dtkv": {"server", "replica", "backup", "fsm"},
 }
 
 // free lists the folders that run or measure the finished program. They may import anything the module has.

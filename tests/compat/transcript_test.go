@@ -46,7 +46,6 @@ type transcript struct {
 	name      string
 	redis     bool
 	proto3    bool
-	password  bool // the server asks for one
 	autoMkdir bool
 	lines     []string // the file as it is
 	exchanges []exchange
@@ -137,8 +136,6 @@ func (t *transcript) instruct(word string, marks *exchange) error {
 		t.proto3 = true
 	case "auto-mkdir":
 		t.autoMkdir = true
-	case "password":
-		t.password = true
 	case "dtkv":
 		marks.on = "dtkv"
 	case "only-redis":
