@@ -35,6 +35,8 @@ type metadata struct {
 	Joining   bool `json:"joining,omitempty"`    // no cluster has taken the node in yet, and cluster_id is empty
 	WantsVote bool `json:"wants_vote,omitempty"` // it came to vote, and has not got its vote yet
 	Removed   bool `json:"removed,omitempty"`    // the cluster removed it
+
+	Unfinished string `json:"unfinished,omitempty"` // the command that is making the directory, or was when it died
 }
 
 // write replaces dtkv.json.
@@ -57,16 +59,9 @@ func openDataDir(cfg Config) (*os.File, metadata, error) {
 	if err := checkForeign(cfg.DataDir); err != nil { // before leaving a file in somebody else's directory
 		return nil, metadata{}, err
 	}
-	lock, err := os.OpenFile(filepath.Join(cfg.DataDir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := lockDataDir(cfg.DataDir)
 	if err != nil {
-		return nil, metadata{}, fmt.Errorf("data directory: %w", err)
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		lock.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, metadata{}, fmt.Errorf("data directory %s is in use by another process", cfg.DataDir)
-		}
-		return nil, metadata{}, fmt.Errorf("lock data directory %s: %w", cfg.DataDir, err)
+		return nil, metadata{}, err
 	}
 	meta, err := loadOrCreateMetadata(cfg)
 	if err != nil {
@@ -76,12 +71,26 @@ func openDataDir(cfg Config) (*os.File, metadata, error) {
 	return lock, meta, nil
 }
 
-func loadOrCreateMetadata(cfg Config) (metadata, error) {
-	path := filepath.Join(cfg.DataDir, metaFile)
-	data, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return createMetadata(cfg)
+// lockDataDir keeps other processes out until the returned file is closed.
+func lockDataDir(dir string) (*os.File, error) {
+	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
 	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		lock.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("data directory %s is in use by another process", dir)
+		}
+		return nil, fmt.Errorf("lock data directory %s: %w", dir, err)
+	}
+	return lock, nil
+}
+
+// readMetadata reads dtkv.json. The error wraps os.ErrNotExist if there is none.
+func readMetadata(dir string) (metadata, error) {
+	path := filepath.Join(dir, metaFile)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return metadata{}, fmt.Errorf("data directory: %w", err)
 	}
@@ -92,8 +101,23 @@ func loadOrCreateMetadata(cfg Config) (metadata, error) {
 	switch {
 	case m.Version > dataDirVersion:
 		return metadata{}, fmt.Errorf("%s was written by a newer release (version %d, this one reads %d)", path, m.Version, dataDirVersion)
-	case m.Version < 1 || m.NodeID == "" || m.ClusterID == "" && !m.Joining:
+	case m.Version < 1 || m.NodeID == "" || m.ClusterID == "" && !m.Joining && m.Unfinished == "":
 		return metadata{}, fmt.Errorf("%s is damaged: fields are missing", path)
+	}
+	return m, nil
+}
+
+func loadOrCreateMetadata(cfg Config) (metadata, error) {
+	m, err := readMetadata(cfg.DataDir)
+	if errors.Is(err, os.ErrNotExist) {
+		return createMetadata(cfg)
+	}
+	if err != nil {
+		return metadata{}, err
+	}
+	switch {
+	case m.Unfinished != "":
+		return metadata{}, fmt.Errorf("data directory %s: dtkv %s did not finish; run it again", cfg.DataDir, m.Unfinished)
 	case cfg.NodeID != "" && cfg.NodeID != m.NodeID:
 		return metadata{}, fmt.Errorf("data directory %s belongs to node %q, not to %q", cfg.DataDir, m.NodeID, cfg.NodeID)
 	case m.LogStore != string(cfg.LogStore):

@@ -111,15 +111,8 @@ func (g *Group) answerReadIndex(ctx context.Context, _ []byte) ([]byte, error) {
 	if !g.leads(term) {
 		return nil, ErrNoLeader
 	}
-	confirmed := make(chan error, 1)
-	g.join(waitingRead{time.Now(), func(err error) { confirmed <- err }})
-	select {
-	case err := <-confirmed:
-		if err != nil {
-			return nil, err
-		}
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := g.round(ctx); err != nil {
+		return nil, err
 	}
 	if !g.leads(term) {
 		return nil, ErrNoLeader // the round may have asked another leader
@@ -128,29 +121,25 @@ func (g *Group) answerReadIndex(ctx context.Context, _ []byte) ([]byte, error) {
 	return g.announce(term).appendTo(nil), nil
 }
 
-// askReadIndex makes a round of reads here current: the leader has confirmed, after the round began, that it leads, and
-// all that it had committed then is applied here.
-func (g *Group) askReadIndex(r *round, l *link) {
-	failed := func(err error) {
-		g.unlink(l)
-		g.end(r, fmt.Errorf("%w: the leader gave no read index: %w", ErrNoLeader, err))
-	}
-	_, err := l.start(kindReadIndex, nil, func(answer []byte, _ bool, err error) {
-		if err != nil {
-			failed(err)
-			return
-		}
-		a, err := readAnnouncement(answer)
-		if err != nil {
-			failed(err)
-			return
-		}
-		l.believe(g, a)
-		g.arrive(r, a.index)
-	})
+// askReadIndex makes a read here current: the leader has confirmed, after the call began, that it leads, and all that it
+// had committed then is applied here.
+func (g *Group) askReadIndex(l *link) error {
+	ctx, cancel := context.WithTimeout(context.Background(), g.cfg.ElectionWait)
+	defer cancel()
+	data, _, err := l.call(ctx, kindReadIndex, nil)
 	if err != nil {
-		failed(err)
+		g.unlink(l)
+		return fmt.Errorf("%w: the leader gave no read index: %w", ErrNoLeader, err)
 	}
+	a, err := readAnnouncement(data)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNoLeader, err)
+	}
+	l.believe(g, a)
+	if err := g.await(ctx, a.index); err != nil {
+		return fmt.Errorf("%w: the read index %d has not come: %w", ErrNoLeader, a.index, err)
+	}
+	return nil
 }
 
 // unlink forgets a link that did not serve; follow makes a new one.

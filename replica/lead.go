@@ -31,7 +31,6 @@ func (g *Group) lead() {
 			case g.deposed <- struct{}{}:
 			default:
 			}
-			g.endIfDeposed()
 			continue
 		}
 		if term == announced {

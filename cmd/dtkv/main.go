@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/dtkv/dtkv/server"
@@ -25,6 +26,9 @@ const help = `dtkv is a coordination service that speaks the Redis protocol.
 
   dtkv [serve] [flags]             run a node (serve --help lists the flags)
   dtkv demo [flags]                run a cluster of three nodes on this machine, to try things out
+  dtkv backup FILE [flags]         save all data of a running cluster in a file
+  dtkv restore FILE [flags]        make a node of a new cluster from such a file, or check the file
+  dtkv recover [flags]             go on with one node when most others are lost for good
   dtkv inspect log [flags]         print the log of a node as text
   dtkv inspect snapshot [flags]    print the newest snapshot of a node as text
   dtkv version                     print the release
@@ -32,6 +36,9 @@ const help = `dtkv is a coordination service that speaks the Redis protocol.
 
 Without arguments it serves on 127.0.0.1:6379 with its data in ./dtkv-data. Then try: redis-cli
 `
+
+// explained are the sub-commands that have a --help of their own.
+var explained = []string{"serve", "demo", "backup", "restore", "recover", "inspect"}
 
 // program is one run of the command: what main passes in, and tests replace.
 type program struct {
@@ -81,20 +88,20 @@ func (p program) command(args []string) error {
 		return p.serve(args)
 	case "demo":
 		return p.demo(args)
+	case "backup":
+		return p.backup(args)
+	case "restore":
+		return p.restore(args)
+	case "recover":
+		return p.recover(args)
 	case "inspect":
 		return p.inspect(args)
 	case "version":
 		fmt.Fprintf(p.stdout, "dtkv %s (%s, %s/%s)\n", server.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		return nil
 	case "help":
-		if len(args) > 0 && args[0] == "serve" {
-			return p.serve([]string{"--help"})
-		}
-		if len(args) > 0 && args[0] == "demo" {
-			return p.demo([]string{"--help"})
-		}
-		if len(args) > 0 && args[0] == "inspect" {
-			return p.inspect([]string{"--help"})
+		if len(args) > 0 && slices.Contains(explained, args[0]) {
+			return p.command([]string{args[0], "--help"})
 		}
 		fmt.Fprint(p.stdout, help)
 		return nil
