@@ -41,7 +41,7 @@ var expireatCommand = Command{
 	Summary:    "Ends a value at a time in seconds since 1970; answers 1 or 0 as EXPIRE does",
 	Syntax:     "key unix-time-seconds" + expireSyntax,
 	Categories: []string{"keyspace"},
-	Differs:    expireDiffers + "The time becomes a duration when the command arrives.",
+	Differs:    expireDiffers + "The time becomes a duration by the wall clock of the leader, whichever node is asked.",
 	Plan:       planExpire("expireat", 1000, true),
 }
 
@@ -52,7 +52,7 @@ var pexpireatCommand = Command{
 	Summary:    "Ends a value at a time in milliseconds since 1970; answers 1 or 0 as EXPIRE does",
 	Syntax:     "key unix-time-milliseconds" + expireSyntax,
 	Categories: []string{"keyspace"},
-	Differs:    expireDiffers + "The time becomes a duration when the command arrives.",
+	Differs:    expireDiffers + "The time becomes a duration by the wall clock of the leader, whichever node is asked.",
 	Plan:       planExpire("pexpireat", 1, true),
 }
 
@@ -78,11 +78,9 @@ func planExpire(name string, unit int64, absolute bool) func(*resp.Args, Setting
 			return Plan{}, resp.InvalidExpire(name)
 		}
 		op.Millis = n * unit
-		switch {
-		case !absolute && op.Millis > math.MaxInt64-s.WallMillis:
+		op.Absolute = absolute
+		if !absolute && op.Millis > math.MaxInt64-s.WallMillis {
 			return Plan{}, resp.InvalidExpire(name)
-		case absolute:
-			op.Millis = max(op.Millis, math.MinInt64+s.WallMillis) - s.WallMillis
 		}
 		return write(op, replyInt)
 	}

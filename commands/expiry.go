@@ -51,10 +51,7 @@ func (l *lifetime) ttl(command string, s Settings) (fsm.TTL, error) {
 		}
 		return fsm.TTL{Millis: n}, nil
 	}
-	if n -= s.WallMillis; n <= 0 {
-		n = -1 // already past
-	}
-	return fsm.TTL{Millis: n}, nil
+	return fsm.TTL{Millis: n, Absolute: true}, nil
 }
 
 // millis reads a time to live that is given in milliseconds and has no option before it.

@@ -8,7 +8,7 @@ import (
 // Settings are the settings of node and connection that a plan may depend on.
 type Settings struct {
 	MaxValue   int   // longest value in bytes; longer ones are refused before the log sees them
-	WallMillis int64 // this node's wall clock, ms since the epoch: what absolute times are measured against
+	WallMillis int64 // this node's wall clock, ms since the epoch: what EXPIRETIME counts from, and TIME shows
 	Database   int   // the connection's database, for COPY .. DB
 
 	Owner fsm.Owner // whom the connection acts for; see [Connection]

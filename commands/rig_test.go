@@ -128,12 +128,31 @@ func (r *rig) pass(millis int64) {
 	}
 }
 
+// absolute reports whether an operation goes by the wall clock of its entry.
+func absolute(op fsm.Op) bool {
+	switch o := op.(type) {
+	case *fsm.Set:
+		return o.TTL.Absolute
+	case *fsm.SetMany:
+		return o.TTL.Absolute
+	case *fsm.GetExpire:
+		return o.TTL.Absolute
+	case *fsm.Expire:
+		return o.Absolute
+	}
+	return false
+}
+
 // apply sends an operation through the log.
 func (r *rig) apply(op fsm.Op, see func(op, pos int, v fsm.View)) fsm.Result {
 	r.t.Helper()
+	wall := 1000 + int64(r.index) // for stamps that can be read
+	if absolute(op) {
+		wall = r.settings.WallMillis
+	}
 	data := op.AppendTo(make([]byte, fsm.HeaderSize))
 	fsm.SealEntry(data, fsm.Header{
-		Term: 1, ClusterMillis: r.clock, WallMillis: 1000 + int64(r.index),
+		Term: 1, ClusterMillis: r.clock, WallMillis: wall,
 		MaxValue: uint32(r.settings.MaxValue), AutoMkdir: r.mkdir,
 	}, 1)
 	entry, err := fsm.OpenEntry(data)

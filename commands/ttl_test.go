@@ -61,7 +61,7 @@ func TestTimesToLive(t *testing.T) {
 			@ pass 11
 			> EXISTS a b c d
 			< :2`},
-		{"absolute times are measured when the command comes", `
+		{"absolute times are measured by the entry", `
 			@ pass 4000
 			> SETEX k 10 v
 			< +OK

@@ -328,6 +328,10 @@ func (d *decoder) ttl() TTL {
 		if t := (TTL{Millis: d.varint()}); t.Millis != 0 {
 			return t
 		}
+	case ttlAbsolute:
+		if t := (TTL{Millis: d.varint(), Absolute: true}); t.Millis != 0 {
+			return t
+		}
 	}
 	d.fail()
 	return TTL{}
@@ -397,10 +401,13 @@ const (
 	ttlNone = iota
 	ttlKeep
 	ttlMillis // a varint follows, which is not 0
+	ttlAbsolute
 )
 
 func appendTTL(dst []byte, t TTL) []byte {
 	switch {
+	case t.Millis != 0 && t.Absolute:
+		return binary.AppendVarint(append(dst, ttlAbsolute), t.Millis)
 	case t.Millis != 0:
 		return binary.AppendVarint(append(dst, ttlMillis), t.Millis)
 	case t.Keep:

@@ -32,7 +32,7 @@ var (
 type Header struct {
 	Term          uint64 // the term whose clock made ClusterMillis; a stamp that is not of the entry's own log term is ignored
 	ClusterMillis int64  // the cluster clock, in milliseconds
-	WallMillis    int64  // the leader's wall clock, in milliseconds since 1970; only copied into stamps
+	WallMillis    int64  // the leader's wall clock, in milliseconds since 1970: for stamps, and what absolute times to live are measured by
 
 	// Origin is the process that proposed the entry and Sequence its count of them: how results find the
 	// connections that wait for them. The state does not depend on either.

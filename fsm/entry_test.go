@@ -36,8 +36,8 @@ func everyOp() []Op {
 		&RemoveDir{Key: []byte("k"), Recursive: true, Owner: bob},
 		cas("k", "old", "new"),
 		&Batch{Ops: []Op{set("a", "1"), del("b")}},
-		&Expire{[]byte("k"), 1 << 50, IfTTLAndShorter},
-		&Expire{[]byte("k"), -1 << 63, IfAny},
+		&Expire{Key: []byte("k"), Millis: 1 << 50, If: IfTTLAndShorter},
+		&Expire{Key: []byte("k"), Millis: -1 << 63},
 		&Persist{[]byte("k")},
 		&GetExpire{[]byte("k"), TTL{Millis: 7}, false},
 		&GetExpire{[]byte("k"), TTL{}, true},
@@ -55,6 +55,8 @@ func everyOp() []Op {
 		&RemoveGroup{3, 1 << 40},
 		&SetGroupNode{3, 1 << 40, "n2", Voter},
 		&NodeLeaves{"n2", Gone},
+		&Expire{Key: []byte("k"), Millis: 1 << 41, Absolute: true},
+		&Set{Key: []byte("k"), TTL: TTL{Millis: 1 << 41, Absolute: true}},
 	}
 }
 
@@ -347,7 +349,7 @@ func FuzzApply(f *testing.F) {
 		m.maxValue, m.autoMkdir = 50, data[0]%2 == 1
 		m.index = l.View().Index() + 1
 		m.now += int64(data[0] / 2 * 20)
-		e := &Entry{Header: Header{Term: 1, ClusterMillis: m.now, MaxValue: 50, AutoMkdir: m.autoMkdir}, LogTerm: 1, Index: m.index, ops: data[1:], count: 0}
+		e := &Entry{Header: Header{Term: 1, ClusterMillis: m.now, WallMillis: 1000 * int64(m.index), MaxValue: 50, AutoMkdir: m.autoMkdir}, LogTerm: 1, Index: m.index, ops: data[1:], count: 0}
 		var ops []Op
 		for d := (decoder{data: e.ops}); d.at < len(d.data); e.count++ {
 			op := d.op(classEntry)

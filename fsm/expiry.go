@@ -1,6 +1,10 @@
 package fsm
 
-import "github.com/tidwall/btree"
+import (
+	"math"
+
+	"github.com/tidwall/btree"
+)
 
 // due is when ExpireDue has something to do at a key. Each node with a deadline has one, and each lock one for the
 // earliest deadline of its participants.
@@ -48,7 +52,8 @@ type TTL struct {
 	// stood at the key is removed at once.
 	Millis int64
 
-	Keep bool // the deadline stays as it is; ignored if Millis is not 0
+	Keep     bool // the deadline stays as it is; ignored if Millis is not 0
+	Absolute bool // Millis counts from 1970 on, and what is left is measured by the entry's wall clock
 }
 
 // What store takes for a deadline besides the deadlines themselves.
@@ -60,15 +65,31 @@ const (
 
 // until returns the deadline that store makes of a TTL.
 func (m *Machine) until(t TTL) int64 {
-	switch {
-	case t.Millis > 0:
-		return deadline(m.clusterMillis, t.Millis)
-	case t.Millis < 0:
+	switch left := m.left(t.Millis, t.Absolute); {
+	case left > 0:
+		return deadline(m.clusterMillis, left)
+	case t.Millis != 0:
 		return passed
 	case t.Keep:
 		return kept
 	}
 	return permanent
+}
+
+// left is how much of a time to live is left in this entry. Of an absolute one that is what the leader that made the entry
+// had left, by its wall clock; so it does not matter which node was asked.
+func (m *Machine) left(millis int64, absolute bool) int64 {
+	if !absolute {
+		return millis
+	}
+	left := millis - m.stamp.Millis
+	if (left > millis) != (m.stamp.Millis < 0) { // it went around
+		if millis > 0 {
+			return math.MaxInt64
+		}
+		return math.MinInt64
+	}
+	return left
 }
 
 // TTLCondition says when Expire is to set a deadline.
@@ -108,6 +129,8 @@ type Expire struct {
 	Key    []byte
 	Millis int64 // from the entry's cluster time on; 0 and less removes the value
 	If     TTLCondition
+
+	Absolute bool // Millis counts from 1970 on, see TTL
 }
 
 func (o *Expire) apply(m *Machine) Result {
@@ -118,15 +141,16 @@ func (o *Expire) apply(m *Machine) Result {
 	if n == nil {
 		return nothing
 	}
-	at := m.clusterMillis + min(o.Millis, 0)
-	if o.Millis > 0 {
-		at = deadline(m.clusterMillis, o.Millis)
+	left := m.left(o.Millis, o.Absolute)
+	at := m.clusterMillis + min(left, 0)
+	if left > 0 {
+		at = deadline(m.clusterMillis, left)
 	}
 	old, _ := n.Deadline()
 	if !o.If.holds(old, at) {
 		return nothing
 	}
-	if o.Millis <= 0 {
+	if left <= 0 {
 		m.remove(n, EventDel)
 		return done
 	}

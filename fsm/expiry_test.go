@@ -7,6 +7,7 @@ import (
 )
 
 func TestAWriteMaySayHowLongTheValueLives(t *testing.T) {
+	now := 1000 * int64(timed(t).View().Index()+2)
 	keep := func(key string) *Set { return &Set{Key: []byte(key), Value: []byte("new"), TTL: TTL{Keep: true}} }
 	runTimed(t, []timedStep{
 		{"SET PX creates", 0, setFor("new", "y", 10), "1", "set new, expire new", "new", `"y"` + at(1010)},
@@ -26,6 +27,8 @@ func TestAWriteMaySayHowLongTheValueLives(t *testing.T) {
 
 		{"MSET makes expiring values permanent", 0, &SetMany{Pairs: list("x", "1", "new", "2")}, "1", "set x, set new", "x", `"1"`},
 		{"MSETEX sets the deadline of each", 0, &SetMany{Pairs: list("x", "1", "new", "2"), TTL: TTL{Millis: 9}}, "1", "set x, expire x, set new, expire new", "new", `"2"` + at(1009)},
+		{"SET PXAT", 0, &Set{Key: []byte("x"), Value: []byte("1"), TTL: TTL{Millis: now + 9, Absolute: true}}, "1", "set x, expire x", "x", `"1"` + at(1009)},
+		{"SET PXAT that has passed", 0, &Set{Key: []byte("x"), Value: []byte("1"), TTL: TTL{Millis: now - 9, Absolute: true}}, "1", "del x", "x", "none"},
 		{"MSETEX KEEPTTL leaves deadlines", 0, &SetMany{Pairs: list("x", "1", "new", "2"), TTL: TTL{Keep: true}}, "1", "set x, set new", "x", `"1"` + at(1500)},
 		{"MSETEX with a time that has passed removes all", 0, &SetMany{Pairs: list("x", "1", "v", "2"), TTL: TTL{Millis: -1}}, "1", "del x, del v", "v", "none"},
 		{"MSETEX that is refused leaves the deadlines as they were", 0, &SetMany{Pairs: list("x", "1", "d", "2"), TTL: TTL{Millis: 9}}, wrongType, "", "x", `"7"` + at(1500)},
@@ -47,6 +50,10 @@ func TestAWriteMaySayHowLongTheValueLives(t *testing.T) {
 }
 
 func TestExpire(t *testing.T) {
+	now := 1000 * int64(timed(t).View().Index()+2) // the wall clock of the entry, see lab
+	expireAt := func(key string, millis int64, c TTLCondition) *Expire {
+		return &Expire{Key: []byte(key), Millis: millis, If: c, Absolute: true}
+	}
 	runTimed(t, []timedStep{
 		{"sets a deadline", 0, expire("v", 100, IfAny), "1", "expire v", "v", `"old"` + at(1100)},
 		{"moves a deadline", 100, expire("x", 10, IfAny), "1", "expire x", "x", `"7"` + at(1110)},
@@ -67,6 +74,12 @@ func TestExpire(t *testing.T) {
 		{"LT of the same one", 0, expire("x", 500, IfShorter), "0", "", "x", `"7"` + at(1500)},
 		{"XX LT where there is no deadline", 0, expire("v", 100, IfTTLAndShorter), "0", "", "v", `"old"`},
 		{"XX LT of an earlier one", 0, expire("x", 499, IfTTLAndShorter), "1", "expire x", "x", `"7"` + at(1499)},
+		{"a time of the wall clock", 0, expireAt("v", now+100, IfAny), "1", "expire v", "v", `"old"` + at(1100)},
+		{"a time of the wall clock that has passed", 0, expireAt("v", now, IfAny), "1", "del v", "v", "none"},
+		{"the first time of all", 0, expireAt("v", math.MinInt64, IfAny), "1", "del v", "v", "none"},
+		{"the last time of all", 0, expireAt("v", math.MaxInt64, IfAny), "1", "expire v", "v", `"old"` + at(math.MaxInt64-now+1000)},
+		{"GT of a time of the wall clock", 0, expireAt("x", now+501, IfLonger), "1", "expire x", "x", `"7"` + at(1501)},
+		{"LT of a later time of the wall clock", 0, expireAt("x", now+501, IfShorter), "0", "", "x", `"7"` + at(1500)},
 		{"LT of no time removes", 0, expire("v", 0, IfShorter), "1", "del v", "v", "none"},
 		{"GT of no time leaves it", 0, expire("x", 0, IfLonger), "0", "", "x", `"7"` + at(1500)},
 
@@ -79,6 +92,7 @@ func TestExpire(t *testing.T) {
 }
 
 func TestPersistAndGetExpire(t *testing.T) {
+	now := 1000 * int64(timed(t).View().Index()+2)
 	getex := func(key string, ttl TTL) *GetExpire { return &GetExpire{[]byte(key), ttl, false} }
 	stay := func(key string) *GetExpire { return &GetExpire{[]byte(key), TTL{}, true} }
 	runTimed(t, []timedStep{
@@ -95,6 +109,8 @@ func TestPersistAndGetExpire(t *testing.T) {
 		{"GETEX with a time that has passed", 0, getex("x", TTL{Millis: -1}), `0 found "7"`, "del x", "x", "none"},
 		{"GETEX PERSIST", 0, stay("x"), `0 found "7"`, "persist x", "x", `"7"`},
 		{"GETEX PERSIST of a permanent value", 0, stay("v"), `0 found "old"`, "", "v", `"old"`},
+		{"GETEX PXAT", 3, getex("x", TTL{Millis: now + 10, Absolute: true}), `0 found "7"`, "expire x", "x", `"7"` + at(1013)},
+		{"GETEX PXAT that has passed", 0, getex("x", TTL{Millis: now, Absolute: true}), `0 found "7"`, "del x", "x", "none"},
 		{"GETEX of a missing key", 0, getex("nope", TTL{Millis: 10}), "0", "", "nope", "none"},
 		{"GETEX of a directory", 0, getex("d", TTL{Millis: 10}), wrongType, "", "", ""},
 		{"GETEX of a temporary value", 0, getex("t", TTL{Millis: 10}), tempNode("t"), "", "t", `"mine"` + at(2000) + " of alice"},

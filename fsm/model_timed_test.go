@@ -67,11 +67,19 @@ func (m *model) after(millis int64) int64 {
 	return m.now + millis
 }
 
+// left goes by the wall clock that the lab gives its entries.
+func (m *model) left(millis int64, absolute bool) int64 {
+	if wall := 1000 * int64(m.index); absolute {
+		return max(millis, math.MinInt64+wall) - wall
+	}
+	return millis
+}
+
 func (m *model) until(t TTL) int64 {
-	switch {
-	case t.Millis > 0:
-		return m.after(t.Millis)
-	case t.Millis < 0:
+	switch left := m.left(t.Millis, t.Absolute); {
+	case left > 0:
+		return m.after(left)
+	case t.Millis != 0:
 		return passed
 	case t.Keep:
 		return kept
@@ -207,9 +215,10 @@ func (m *model) expire(o *Expire) Result {
 	if no != nil {
 		return refused(no)
 	}
-	old, at := m.nodes[key].deadline, m.now+min(o.Millis, 0)
-	if o.Millis > 0 {
-		at = m.after(o.Millis)
+	left := m.left(o.Millis, o.Absolute)
+	old, at := m.nodes[key].deadline, m.now+min(left, 0)
+	if left > 0 {
+		at = m.after(left)
 	}
 	lives, endless := old != 0, int64(math.MaxInt64)
 	if !lives {
@@ -221,7 +230,7 @@ func (m *model) expire(o *Expire) Result {
 	if !ok || !holds {
 		return nothing
 	}
-	if o.Millis <= 0 {
+	if left <= 0 {
 		m.remove(key)
 	} else {
 		m.live(key, at)
@@ -241,10 +250,10 @@ func (m *model) getExpire(o *GetExpire) Result {
 	switch {
 	case o.Persist:
 		m.live(key, 0)
-	case o.TTL.Millis < 0:
+	case m.left(o.TTL.Millis, o.TTL.Absolute) > 0:
+		m.live(key, m.after(m.left(o.TTL.Millis, o.TTL.Absolute)))
+	case o.TTL.Millis != 0:
 		m.remove(key)
-	case o.TTL.Millis > 0:
-		m.live(key, m.after(o.TTL.Millis))
 	}
 	return Result{Value: value, Found: true}
 }

@@ -99,7 +99,11 @@ func timedOp(rng *rand.Rand, key, value []byte) Op {
 	}
 	switch which {
 	case 0, 1:
-		return &Expire{key, millis, TTLCondition(rng.IntN(int(maxTTLCondition) + 1))}
+		o := &Expire{Key: key, Millis: millis, If: TTLCondition(rng.IntN(int(maxTTLCondition) + 1))}
+		if rng.IntN(4) == 0 {
+			o.Millis, o.Absolute = randomTime(rng), true
+		}
+		return o
 	case 2:
 		return &Persist{key}
 	case 3:
@@ -129,8 +133,12 @@ func timedOp(rng *rand.Rand, key, value []byte) Op {
 
 // randomTTL is none half of the time.
 func randomTTL(rng *rand.Rand) TTL {
-	return []TTL{{}, {}, {}, {Keep: true}, {Millis: 1 + int64(rng.IntN(50))}, {Millis: -1 - int64(rng.IntN(3))}}[rng.IntN(6)]
+	ttl := TTL{Millis: 1 + int64(rng.IntN(50))}
+	return []TTL{{}, {}, {}, {}, {Keep: true}, ttl, {Millis: -1 - int64(rng.IntN(3))}, {Millis: randomTime(rng), Absolute: true}}[rng.IntN(8)]
 }
+
+// randomTime is before or after the time of an entry, and within 50 ms of it at times.
+func randomTime(rng *rand.Rand) int64 { return 1000*int64(1+rng.IntN(60)) + int64(rng.IntN(50)) }
 
 func randomOwner(rng *rand.Rand) Owner {
 	return []Owner{alice, alice, bob, bob, carol, {}}[rng.IntN(6)]

@@ -45,8 +45,9 @@ func (o *Set) apply(m *Machine) Result {
 
 // set stores a value that lives as long as t says.
 func (m *Machine) set(p path, value []byte, t TTL) *Refusal {
-	n, no := m.store(p, alias(value), m.until(t), EventSet)
-	if no == nil && t.Millis > 0 {
+	at := m.until(t)
+	n, no := m.store(p, alias(value), at, EventSet)
+	if no == nil && at > 0 {
 		m.emit(EventExpire, n)
 	}
 	return no

@@ -58,6 +58,9 @@ func (c Condition) with(match []byte) string {
 
 // text prints a TTL as the SET option it came from, with a space in front.
 func (t TTL) text() string {
+	if t.Millis != 0 && t.Absolute {
+		return fmt.Sprintf(" PXAT %d", t.Millis)
+	}
 	if t.Millis != 0 {
 		return fmt.Sprintf(" PX %d", t.Millis)
 	}

@@ -9,18 +9,31 @@ import (
 
 // AppendTo appends the encoding.
 func (o *Expire) AppendTo(dst []byte) []byte {
-	return append(binary.AppendVarint(appendBytes(append(dst, codeExpire), o.Key), o.Millis), byte(o.If))
+	how := byte(o.If)
+	if o.Absolute {
+		how |= expireAbsolute
+	}
+	return append(binary.AppendVarint(appendBytes(append(dst, codeExpire), o.Key), o.Millis), how)
 }
 
 func (o *Expire) decode(d *decoder) {
-	o.Key, o.Millis, o.If = d.bytes(), d.varint(), TTLCondition(d.byte())
+	o.Key, o.Millis = d.bytes(), d.varint()
+	how := d.byte()
+	o.If, o.Absolute = TTLCondition(how&^expireAbsolute), how&expireAbsolute != 0
 	if o.If > maxTTLCondition {
 		d.fail()
 	}
 }
 
+// expireAbsolute is added to the condition of an Expire whose time is absolute.
+const expireAbsolute = 16
+
 func (o *Expire) String() string {
-	return fmt.Sprintf("expire %s %d", quote(o.Key), o.Millis) + option(o.If != IfAny, o.If.String())
+	name := "expire"
+	if o.Absolute {
+		name = "expire-at"
+	}
+	return fmt.Sprintf("%s %s %d", name, quote(o.Key), o.Millis) + option(o.If != IfAny, o.If.String())
 }
 
 // String returns the condition as the EXPIRE option it came from, empty for IfAny.

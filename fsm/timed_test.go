@@ -40,7 +40,7 @@ func tempDir(key string, millis int64, o Owner) *MakeDir {
 }
 
 func expire(key string, millis int64, c TTLCondition) *Expire {
-	return &Expire{[]byte(key), millis, c}
+	return &Expire{Key: []byte(key), Millis: millis, If: c}
 }
 
 // acquire asks for a lock of 1000 ms with the ticket 1-number.

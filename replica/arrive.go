@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,7 +16,7 @@ type arrivals struct {
 
 type arrival struct {
 	index uint64
-	done  chan struct{}
+	fn    func()
 }
 
 // reached is called after an index has been stored as applied.
@@ -27,13 +26,14 @@ func (a *arrivals) reached(index uint64) {
 	}
 }
 
+// wake calls those who waited for index or less.
 func (a *arrivals) wake(index uint64) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	var come []arrival
 	next := uint64(0)
 	a.waiting = slices.DeleteFunc(a.waiting, func(w arrival) bool {
 		if w.index <= index {
-			close(w.done)
+			come = append(come, w)
 			return true
 		}
 		if next == 0 || w.index < next {
@@ -42,36 +42,25 @@ func (a *arrivals) wake(index uint64) {
 		return false
 	})
 	a.next.Store(next)
+	a.mu.Unlock()
+	for _, w := range come {
+		w.fn()
+	}
 }
 
-func (a *arrivals) at(index uint64) <-chan struct{} {
+// at calls fn once applied has reached index: at once, or from the goroutine that applies. fn must not block.
+func (a *arrivals) at(applied *atomic.Uint64, index uint64, fn func()) {
+	if applied.Load() >= index {
+		fn()
+		return
+	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	w := arrival{index: index, done: make(chan struct{})}
-	a.waiting = append(a.waiting, w)
+	a.waiting = append(a.waiting, arrival{index, fn})
 	if next := a.next.Load(); next == 0 || index < next {
 		a.next.Store(index)
 	}
-	return w.done
-}
-
-// await returns once the entry at index, or a later one, is applied here. Who gives up stays in the list until the
-// index is reached; rounds of reads wait one at a time, so the list is short.
-func (g *Group) await(ctx context.Context, index uint64) error {
-	if g.applied.Load() >= index {
-		return nil
-	}
-	done := g.arrivals.at(index)
-	if at := g.applied.Load(); at >= index {
-		g.arrivals.wake(at) // it came in between and may have seen nobody
-		return nil
-	}
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-g.stopped:
-		return ErrClosed
+	a.mu.Unlock()
+	if now := applied.Load(); now >= index {
+		a.wake(now) // it came in between and may have seen nobody
 	}
 }

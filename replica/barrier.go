@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,15 +13,34 @@ import (
 
 // rounds shares confirmations among reads. A read may join only a round that has not begun, since an answer to an
 // earlier question says nothing about a leader elected in between (etcd issue 20418). One round runs, one gathers.
+//
+// No goroutine stands behind it: whoever brings the last piece of news, of a voter, of the leader, of an applied entry or
+// of time, ends the round and begins the next. mu is a leaf.
 type rounds struct {
 	mu      sync.Mutex
-	next    *round // gathering; nil if no read waits
-	running bool
+	number  uint64        // of the newest round
+	running *round        // nil if none is
+	next    []waitingRead // wait for the next one
+	resting bool          // the next one begins in a moment; see roundPause
+	closed  bool
 }
 
+// waitingRead is one that waits until this node's state is current.
+type waitingRead struct {
+	until time.Time // it may wait for a leader
+	done  func(error)
+}
+
+// round is one confirmation. The group's rounds.mu guards what changes.
 type round struct {
-	done chan struct{}
-	err  error
+	number    uint64
+	reads     []waitingRead
+	timer     *time.Timer
+	term      uint64 // in which this node leads; 0 if another node is asked
+	committed uint64 // must be applied here
+	yes, no   int    // of the voters
+	need, all int
+	confirmed bool
 }
 
 // barrier returns once a read of the local state is linearizable.
@@ -37,130 +57,196 @@ func (g *Group) barrier(ctx context.Context) error {
 	if g.Current() {
 		return nil // nobody else can be elected, and nobody is told anything
 	}
-	began := time.Now()
-	for {
-		err := g.leading(ctx)
-		if err == nil {
-			err = g.round(ctx)
-		}
-		// A read may be repeated: it has no effects.
-		if err == nil || !errors.Is(err, ErrNoLeader) || ctx.Err() != nil || time.Since(began) >= g.cfg.ElectionWait {
-			return err
-		}
-		select {
-		case <-time.After(roundPause):
-		case <-g.stopped:
-			return ErrClosed
-		}
+	confirmed := make(chan error, 1)
+	g.Confirm(func(err error) { confirmed <- err })
+	select {
+	case err := <-confirmed:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrNoLeader, ctx.Err())
 	}
 }
 
-// roundPause is the time between two tries of a read that found no leader.
-const roundPause = 5 * time.Millisecond
-
-// round waits for the next round of reads.
-func (g *Group) round(ctx context.Context) error {
-	r := g.joinRound()
-	select {
-	case <-r.done:
-		return r.err
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", ErrNoLeader, ctx.Err())
-	case <-g.stopped:
-		return ErrClosed
-	}
+// Confirm is the part of [Group.Read] that waits: when it has called done with nil, Stale shows a state that holds every
+// write acknowledged, by any node, before Confirm was called. It returns at once and calls done once, from anywhere; done
+// must not block. Errors: ErrNoLeader after the election wait, ErrClosed.
+func (g *Group) Confirm(done func(error)) {
+	g.join(waitingRead{time.Now().Add(g.cfg.ElectionWait), done})
 }
 
 // Current reports whether Read and Frozen would answer at once: this node leads, and the group has no other.
 func (g *Group) Current() bool { return g.leads(g.ready.Load()) && g.stores.log.alone.Load() }
 
-func (g *Group) joinRound() *round {
+// roundPause is the time between a round that found no leader and the next.
+const roundPause = 5 * time.Millisecond
+
+// join lets a read wait for the next round.
+func (g *Group) join(r waitingRead) {
 	q := &g.rounds
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.next == nil {
-		q.next = &round{done: make(chan struct{})}
-	}
-	if !q.running {
-		q.running = true
-		g.wg.Go(g.runRounds)
-	}
-	return q.next
-}
-
-// runRounds confirms until no read waits.
-func (g *Group) runRounds() {
-	q := &g.rounds
-	for {
-		q.mu.Lock()
-		r := q.next
-		q.next = nil
-		q.running = r != nil
+	if q.closed {
 		q.mu.Unlock()
-		if r == nil {
-			return
-		}
-		r.err = g.makeCurrent()
-		close(r.done)
+		r.done(ErrClosed)
+		return
 	}
+	q.next = append(q.next, r)
+	begun := q.begin()
+	q.mu.Unlock()
+	g.start(begun)
 }
 
-// makeCurrent does the work of one round.
-func (g *Group) makeCurrent() error {
-	if g.leads(g.ready.Load()) {
-		committed := g.raft.CommitIndex()
-		if err := g.confirm(); err != nil {
-			return err
-		}
-		// Entries that the state never sees come before a term's first own one, which is applied, so this ends.
-		ctx, cancel := context.WithTimeout(context.Background(), g.cfg.ElectionWait)
-		defer cancel()
-		if err := g.await(ctx, committed); err != nil {
-			return fmt.Errorf("%w: entry %d is not applied yet: %w", ErrNoLeader, committed, err)
-		}
+// begin makes the next round if it may start and somebody waits for it. The caller holds mu.
+func (q *rounds) begin() *round {
+	if q.running != nil || q.resting || q.closed || len(q.next) == 0 {
 		return nil
 	}
-	if l := g.link.Load(); l != nil {
-		return g.askReadIndex(l)
-	}
-	return ErrNoLeader
+	q.number++
+	q.running = &round{number: q.number, reads: q.next}
+	q.next = nil
+	return q.running
 }
 
-// confirm asks all other voters whether they hold this leader's term and returns as soon as a majority does.
-func (g *Group) confirm() error {
-	term := g.ready.Load()
-	if !g.leads(term) {
-		return ErrNoLeader
+// start does what a round does before it waits.
+func (g *Group) start(r *round) {
+	if r == nil {
+		return
 	}
+	r.timer = time.AfterFunc(g.patience(), func() {
+		g.end(r, fmt.Errorf("%w: no answer within %s", ErrNoLeader, g.patience()))
+	})
+	if term := g.ready.Load(); g.leads(term) {
+		g.askVoters(r, term)
+	} else if l := g.link.Load(); l != nil {
+		g.askReadIndex(r, l)
+	} else {
+		g.end(r, ErrNoLeader)
+	}
+}
+
+// end tells the reads of a round what came of it. Those that may wait for a leader join the next round. Any but the first
+// call for a round does nothing.
+func (g *Group) end(r *round, err error) {
+	q := &g.rounds
+	q.mu.Lock()
+	if q.running != r {
+		q.mu.Unlock()
+		return
+	}
+	q.running = nil
+	told := r.reads
+	if errors.Is(err, ErrNoLeader) && !q.closed { // a read may be repeated: it has no effects
+		now := time.Now()
+		due := func(r waitingRead) bool { return !now.Before(r.until) }
+		q.next = append(q.next, slices.DeleteFunc(slices.Clone(told), due)...)
+		told = slices.DeleteFunc(told, func(r waitingRead) bool { return !due(r) })
+		q.resting = true
+	}
+	begun, resting := q.begin(), q.resting
+	q.mu.Unlock()
+	r.timer.Stop()
+	if resting {
+		time.AfterFunc(roundPause, g.resume)
+	}
+	g.start(begun)
+	for _, read := range told {
+		read.done(err)
+	}
+}
+
+// resume ends the rest after a round that found no leader.
+func (g *Group) resume() {
+	q := &g.rounds
+	q.mu.Lock()
+	q.resting = false
+	begun := q.begin()
+	q.mu.Unlock()
+	g.start(begun)
+}
+
+// endIfDeposed ends a round that waits for voters when this node leads no more: they may never answer.
+func (g *Group) endIfDeposed() {
+	g.rounds.mu.Lock()
+	r := g.rounds.running
+	g.rounds.mu.Unlock()
+	if r != nil && r.term != 0 && !g.leads(r.term) {
+		g.end(r, ErrNoLeader)
+	}
+}
+
+// closeRounds tells all reads that the group ends.
+func (g *Group) closeRounds() {
+	q := &g.rounds
+	q.mu.Lock()
+	q.closed = true
+	r, waiting := q.running, q.next
+	q.next = nil
+	q.mu.Unlock()
+	if r != nil {
+		g.end(r, ErrClosed)
+	}
+	for _, read := range waiting {
+		read.done(ErrClosed)
+	}
+}
+
+// askVoters asks all other voters whether they hold this leader's term.
+func (g *Group) askVoters(r *round, term uint64) {
+	committed := g.raft.CommitIndex()
 	future := g.raft.GetConfiguration()
 	if err := future.Error(); err != nil {
-		return fmt.Errorf("%w: %w", ErrNoLeader, err)
+		g.end(r, fmt.Errorf("%w: %w", ErrNoLeader, err))
+		return
 	}
-	var others []raft.Server
-	voters, yes := 0, 0
-	for _, s := range future.Configuration().Servers {
-		switch {
-		case s.Suffrage != raft.Voter:
-		case s.ID == g.transport.id:
-			voters++
-			yes++
-		default:
-			voters++
-			others = append(others, s)
+	servers := future.Configuration().Servers
+	q := &g.rounds
+	q.mu.Lock()
+	r.term, r.committed = term, committed
+	for _, s := range servers {
+		if s.Suffrage == raft.Voter {
+			r.all++
+			if s.ID == g.transport.id {
+				r.yes++
+			}
 		}
 	}
-	answers := make(chan bool, len(others))
-	for _, s := range others {
-		g.wg.Go(func() { answers <- g.transport.confirm(s, term) })
+	r.need = r.all/2 + 1
+	alone := r.yes >= r.need
+	r.confirmed = alone
+	q.mu.Unlock()
+	if alone {
+		g.arrive(r, committed)
+		return
 	}
-	need := voters/2 + 1
-	for left := len(others); yes < need && left > 0; left-- {
-		if <-answers {
-			yes++
-		}
+	g.voices.ask(servers, r.number)
+}
+
+// heard takes the answer of a voter to the question of a round, or the news that there will be none: term 0.
+func (g *Group) heard(number, term uint64) {
+	q := &g.rounds
+	q.mu.Lock()
+	r := q.running
+	if r == nil || r.number != number || r.confirmed {
+		q.mu.Unlock()
+		return
 	}
-	if yes < need || !g.leads(term) {
-		return fmt.Errorf("%w: %d of %d voters confirmed term %d", ErrNoLeader, yes, voters, term)
+	if term == r.term {
+		r.yes++
+	} else {
+		r.no++
 	}
-	return nil
+	r.confirmed = r.yes >= r.need
+	confirmed, hopeless := r.confirmed, r.no > r.all-r.need
+	q.mu.Unlock()
+	switch {
+	case hopeless, confirmed && !g.leads(r.term):
+		g.end(r, fmt.Errorf("%w: %d of %d voters confirmed term %d", ErrNoLeader, r.yes, r.all, r.term))
+	case confirmed:
+		// Entries that the state never sees come before a term's first own one, which is applied, so this ends.
+		g.arrive(r, r.committed)
+	}
+}
+
+// arrive ends a round once the entry at index is applied here.
+func (g *Group) arrive(r *round, index uint64) {
+	g.arrivals.at(&g.applied, index, func() { g.end(r, nil) })
 }

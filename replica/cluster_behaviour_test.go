@@ -56,7 +56,9 @@ func TestADeposedLeaderServesNoStaleRead(t *testing.T) {
 	}
 	// Reachable again, but still standing still: voters answer with their newer term.
 	c.isolate(old, false)
-	if err := g.confirm(); !errors.Is(err, ErrNoLeader) {
+	confirmed := make(chan error, 1)
+	g.join(waitingRead{time.Now(), func(err error) { confirmed <- err }})
+	if err := <-confirmed; !errors.Is(err, ErrNoLeader) {
 		t.Errorf("the confirmation: %v, want ErrNoLeader", err)
 	}
 	stalls[old].on.Store(false)

@@ -111,8 +111,15 @@ func (g *Group) answerReadIndex(ctx context.Context, _ []byte) ([]byte, error) {
 	if !g.leads(term) {
 		return nil, ErrNoLeader
 	}
-	if err := g.round(ctx); err != nil {
-		return nil, err
+	confirmed := make(chan error, 1)
+	g.join(waitingRead{time.Now(), func(err error) { confirmed <- err }})
+	select {
+	case err := <-confirmed:
+		if err != nil {
+			return nil, err
+		}
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 	if !g.leads(term) {
 		return nil, ErrNoLeader // the round may have asked another leader
@@ -121,25 +128,29 @@ func (g *Group) answerReadIndex(ctx context.Context, _ []byte) ([]byte, error) {
 	return g.announce(term).appendTo(nil), nil
 }
 
-// askReadIndex makes a read here current: the leader has confirmed, after the call began, that it leads, and all that it
-// had committed then is applied here.
-func (g *Group) askReadIndex(l *link) error {
-	ctx, cancel := context.WithTimeout(context.Background(), g.cfg.ElectionWait)
-	defer cancel()
-	data, _, err := l.call(ctx, kindReadIndex, nil)
-	if err != nil {
+// askReadIndex makes a round of reads here current: the leader has confirmed, after the round began, that it leads, and
+// all that it had committed then is applied here.
+func (g *Group) askReadIndex(r *round, l *link) {
+	failed := func(err error) {
 		g.unlink(l)
-		return fmt.Errorf("%w: the leader gave no read index: %w", ErrNoLeader, err)
+		g.end(r, fmt.Errorf("%w: the leader gave no read index: %w", ErrNoLeader, err))
 	}
-	a, err := readAnnouncement(data)
+	_, err := l.start(kindReadIndex, nil, func(answer []byte, _ bool, err error) {
+		if err != nil {
+			failed(err)
+			return
+		}
+		a, err := readAnnouncement(answer)
+		if err != nil {
+			failed(err)
+			return
+		}
+		l.believe(g, a)
+		g.arrive(r, a.index)
+	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNoLeader, err)
+		failed(err)
 	}
-	l.believe(g, a)
-	if err := g.await(ctx, a.index); err != nil {
-		return fmt.Errorf("%w: the read index %d has not come: %w", ErrNoLeader, a.index, err)
-	}
-	return nil
 }
 
 // unlink forgets a link that did not serve; follow makes a new one.

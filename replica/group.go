@@ -28,7 +28,7 @@ import (
 //	followFates   reads futures; fails proposals that Raft gave up
 //	keepMark      alone writes the high-water mark
 //	keepSnapshots asks Raft for snapshots
-//	runRounds     confirms leadership while reads wait
+//	voices        hear the other voters confirm leadership, once reads have needed them
 //	follow        keeps a stream to the leader while another node leads
 //	answers       two for each node that asks this one, and one for each read index, while this node leads
 //	expiry        proposes that what is due goes, while this node leads
@@ -50,6 +50,7 @@ type Group struct {
 	notify    chan bool // hints from Raft that leadership may have changed
 	proposals *proposals
 	rounds    rounds
+	voices    voices
 	expiry    *ttl.Loop
 	answers   *answerer            // of what other nodes ask the leader
 	crew      crew                 // who they are
@@ -126,6 +127,7 @@ func openGroup(n *Node, id int) (*Group, error) {
 	g.configured.Store(&configuration{})
 	g.answers = newAnswerer(g.patience(), g.admitMember)
 	g.proposals = newProposals(g)
+	g.voices = voices{group: g, lines: map[raft.ServerID]*voice{}}
 	g.listen()
 	g.expiry = ttl.NewLoop(&expiring{group: g})
 	g.watch = newWatchdog(g.cfg.DiskStall, n.fail)
@@ -153,6 +155,7 @@ func openGroup(n *Node, id int) (*Group, error) {
 	n.peers.serve(use{id, useChange}, n.peers.responder(g.answerChange))
 	n.peers.serve(use{id, useJoin}, n.peers.responder(g.answerJoin))
 	n.peers.serve(use{id, useMeet}, n.peers.responder(g.answerMeet))
+	n.peers.serve(use{id, useTerm}, door{admit: g.admitMember, accept: g.answerTerms})
 	n.peers.serve(use{id, useForward}, door{admit: g.admitMember, accept: g.answers.accept})
 	g.wg.Go(g.watch.run)
 	g.wg.Go(g.lead)
@@ -285,6 +288,8 @@ func (g *Group) close() error {
 	close(g.stopped)
 	g.proposals.abandon()
 	close(g.watch.stopped)
+	g.closeRounds()
+	g.voices.close()
 	g.answers.close()
 	err := g.raft.Shutdown().Error()
 	err = errors.Join(err, g.transport.close())

@@ -31,6 +31,7 @@ func (g *Group) lead() {
 			case g.deposed <- struct{}{}:
 			default:
 			}
+			g.endIfDeposed()
 			continue
 		}
 		if term == announced {

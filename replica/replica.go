@@ -13,6 +13,7 @@
 package replica
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -59,6 +60,9 @@ type Config struct {
 
 	// Advertise is where other nodes reach this one, host:port. Default: its address among the Peers, else PeerAddr.
 	Advertise string
+
+	// PeerTLS encrypts the streams between nodes and says who may open them; it serves both ends. nil: plaintext.
+	PeerTLS *tls.Config
 
 	Client  string // where clients reach this node; other nodes are told
 	Version string // release; other nodes are told
@@ -126,6 +130,16 @@ func (c Config) withDefaults() Config {
 			return net.DialTimeout("tcp", address, timeout)
 		}
 	}
+	if c.PeerTLS != nil {
+		plain := c.dial
+		c.dial = func(address string, timeout time.Duration) (net.Conn, error) {
+			conn, err := plain(address, timeout)
+			if err != nil {
+				return nil, err
+			}
+			return encrypted{tls.Client(conn, c.PeerTLS)}, nil // its first bytes are the hello, which has a deadline
+		}
+	}
 	if c.now == nil {
 		c.now = time.Now
 	}
@@ -167,6 +181,9 @@ func Open(cfg Config) (*Node, error) {
 	if err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("peer address: %w", err)
+	}
+	if cfg.PeerTLS != nil {
+		listener = encryptedListener{listener, cfg.PeerTLS}
 	}
 	n.address = announce(cfg, listener)
 	if n.known, err = openAcquaintances(cfg.DataDir); err == nil && meta.Joining {

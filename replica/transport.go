@@ -22,7 +22,7 @@ const (
 //     where they can undo a vote that the main loop is just giving (hashicorp/raft issue 695);
 //   - a snapshot that is not newer than what this node has applied is drained and answered, not installed: installing
 //     it would roll the state back and cut the log (issue 697);
-//   - it can ask a voter whether it still holds a term ([transport.confirm]), which is what reads rest on;
+//   - it can ask a member whether it holds a term and where its log ends ([transport.ask]);
 //   - it can tell Raft what the leader has committed before the leader's Raft does ([transport.tell]).
 //
 // Goroutines: relay, from start to close.
@@ -112,12 +112,6 @@ func (t *transport) dropStaleSnapshot(rpc raft.RPC) bool {
 	_, err := io.Copy(io.Discard, rpc.Reader)
 	rpc.Respond(&raft.InstallSnapshotResponse{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}, Term: req.Term, Success: err == nil}, err)
 	return true
-}
-
-// confirm asks one voter whether it holds term now. The answer counts only for what happened before the question was sent.
-func (t *transport) confirm(voter raft.Server, term uint64) bool {
-	_, ok := t.ask(voter, term)
-	return ok
 }
 
 // ask asks one member whether it holds term now, and where its log ends. It sends what Raft sends as a heartbeat, so the

@@ -193,7 +193,7 @@ func descriptor(sock net.Conn) int {
 	if s, ok := sock.(interface{ descriptor() int }); ok {
 		return s.descriptor()
 	}
-	if s, ok := sock.(syscall.Conn); ok {
+	if s, ok := wire(sock).(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil {
 			_ = raw.Control(func(n uintptr) { fd = int(n) }) // fails on a socket that was just closed: -1
 		}

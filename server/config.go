@@ -30,6 +30,10 @@ type Config struct {
 
 	RequirePass     string // clients must log in with it; empty: no need, unless RequirePassFile says so
 	RequirePassFile string // holds passwords, one a line
+	TLSCert, TLSKey string // files; empty: no TLS
+	TLSCA           string // signs the certificates of clients and nodes
+	TLSAuthClients  bool   // clients need one
+	PeerTLS         bool   // TLS among the nodes, if there is any
 	AllowPlaintext  bool   // addresses that other machines reach may be served unencrypted
 
 	Sync     replica.SyncMode
@@ -72,6 +76,8 @@ func Default() Config {
 		DataDir:          "./dtkv-data",
 		Sync:             replica.SyncAlways,
 		LogStore:         replica.StoreWAL,
+		TLSAuthClients:   true,
+		PeerTLS:          true,
 		MaxValueSize:     1 << 20,
 		MaxClients:       10_000,
 		Notify:           watch.DefaultNotify,

@@ -233,7 +233,7 @@ func (c *conn) cutOff() {
 		s.Shutdown()
 		return
 	}
-	sock.Close()
+	wire(sock).Close() // without a word, which could take long
 }
 
 // flush writes the replies so far: once per unit, or earlier when they are many. A peer that is gone ends the connection.

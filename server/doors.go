@@ -15,14 +15,17 @@ func (c *Config) validateDoors() error {
 	if c.RequirePass != "" && c.RequirePassFile != "" {
 		return errors.New("requirepass and requirepass-file are two places for one thing; choose one of them")
 	}
+	if err := c.validateTLS(); err != nil {
+		return err
+	}
 	open, err := reachable("addr", c.Addr)
 	switch {
 	case err != nil:
 		return err
 	case open && c.RequirePass == "" && c.RequirePassFile == "":
 		return beyond("addr", c.Addr, "set requirepass-file or requirepass")
-	case open && !c.AllowPlaintext:
-		return beyond("addr", c.Addr, "say --allow-plaintext yes if the network is trusted")
+	case open && c.TLSCert == "" && !c.AllowPlaintext:
+		return beyond("addr", c.Addr, "set tls-cert-file and tls-key-file, or say --allow-plaintext yes if the network is trusted")
 	}
 	peer, err := c.peerAddr()
 	if err != nil {
@@ -32,8 +35,9 @@ func (c *Config) validateDoors() error {
 	switch {
 	case err != nil:
 		return err
-	case open && !c.AllowPlaintext:
-		return beyond("peer-addr", peer, "say --allow-plaintext yes if the network is trusted")
+	case open && !(c.TLSCert != "" && c.PeerTLS) && !c.AllowPlaintext:
+		return beyond("peer-addr", peer, "set tls-cert-file, tls-key-file and tls-ca-cert-file and leave peer-tls on, "+
+			"or say --allow-plaintext yes if the network is trusted")
 	case c.HTTPAddr == "":
 		return nil
 	}
@@ -44,8 +48,36 @@ func (c *Config) validateDoors() error {
 	return err
 }
 
+// validateTLS checks that the files are those that are needed.
+func (c *Config) validateTLS() error {
+	switch {
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return errors.New("tls-cert-file and tls-key-file go together: one of them is missing")
+	case c.TLSCert == "" && c.TLSCA != "":
+		return errors.New("tls-ca-cert-file says whom to believe, and needs tls-cert-file and tls-key-file beside it")
+	case c.TLSCert == "" || c.TLSCA != "":
+		return nil
+	case c.TLSAuthClients:
+		return errors.New("tls-ca-cert-file is missing, which tells the certificates of clients; let them do without with --tls-auth-clients no")
+	case c.PeerTLS:
+		return errors.New("tls-ca-cert-file is missing, which tells the certificates of other nodes; let them do without with --peer-tls no")
+	}
+	return nil
+}
+
 func beyond(option, addr, what string) error {
 	return fmt.Errorf("%s %q can be reached from other machines: %s; only loopback addresses (127.0.0.1, ::1, localhost) do without", option, addr, what)
+}
+
+// openDoors reads what lets clients and peers in.
+func (s *Server) openDoors() (err error) {
+	if s.passwords, err = openPasswords(&s.cfg); err != nil {
+		return err
+	}
+	if s.certs, err = openCertificates(&s.cfg); err == nil && s.certs != nil {
+		s.tls = s.certs.forClients(s.cfg.TLSAuthClients)
+	}
+	return err
 }
 
 // reachable reports whether other machines can reach an address to listen on.

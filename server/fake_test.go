@@ -89,6 +89,13 @@ func (g *fakeGroup) Read(ctx context.Context, fn func(fsm.View)) error {
 	return nil
 }
 
+func (g *fakeGroup) Confirm(done func(error)) {
+	g.mu.Lock()
+	fail := g.fail
+	g.mu.Unlock()
+	done(fail)
+}
+
 func (g *fakeGroup) Frozen(context.Context) (fsm.View, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

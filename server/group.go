@@ -19,6 +19,8 @@ type group interface {
 	Current() bool
 	// Read runs fn on a state that holds every write acknowledged before the call. fn runs under a lock: no I/O.
 	Read(ctx context.Context, fn func(fsm.View)) error
+	// Confirm is the part of Read that waits: once done was called with nil, Stale shows such a state. done must not block.
+	Confirm(done func(error))
 	// Frozen returns such a state as an immutable copy, for reads that take long.
 	Frozen(ctx context.Context) (fsm.View, error)
 	// Stale runs fn on the state as it is here, at once; FrozenStale returns it as a copy.
@@ -41,6 +43,7 @@ func (loading) Propose(context.Context, *replica.Proposal) error { return errLoa
 func (loading) Submit([]*replica.Proposal) bool                  { return false }
 func (loading) Current() bool                                    { return false }
 func (loading) Read(context.Context, func(fsm.View)) error       { return errLoading }
+func (loading) Confirm(done func(error))                         { done(errLoading) }
 func (loading) Frozen(context.Context) (fsm.View, error)         { return fsm.View{}, errLoading }
 func (loading) Stale(func(fsm.View)) error                       { return errLoading }
 func (loading) FrozenStale() (fsm.View, error)                   { return fsm.View{}, errLoading }

@@ -32,7 +32,11 @@ func (s *Server) accept(l net.Listener) {
 		switch {
 		case err == nil:
 			pause = acceptPause
-			s.admit(sock)
+			if s.tls == nil {
+				s.admit(sock)
+			} else {
+				s.greet(sock)
+			}
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:

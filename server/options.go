@@ -63,6 +63,20 @@ var Options = []Option{
 	},
 	text("requirepass-file", "path", "a file with the passwords that let a client in, one a line; it is read again when it changes",
 		func(c *Config) *string { return &c.RequirePassFile }),
+	text("tls-cert-file", "path", "a certificate, PEM: with it, the client port speaks TLS; the files are read again when they change",
+		func(c *Config) *string { return &c.TLSCert }),
+	text("tls-key-file", "path", "its key, PEM", func(c *Config) *string { return &c.TLSKey }),
+	text("tls-ca-cert-file", "path", "the CA, PEM, that signs the certificates of clients and nodes", func(c *Config) *string { return &c.TLSCA }),
+	{
+		"tls-auth-clients", "yes|no", "with TLS, clients need a certificate too",
+		func(c *Config, v string) error { return yesNo(&c.TLSAuthClients, v) },
+		func(c *Config) string { return formatYesNo(c.TLSAuthClients) },
+	},
+	{
+		"peer-tls", "yes|no", "with TLS, nodes speak it among each other too, and need a certificate of a server that the CA signed",
+		func(c *Config, v string) error { return yesNo(&c.PeerTLS, v) },
+		func(c *Config) string { return formatYesNo(c.PeerTLS) },
+	},
 	{
 		"allow-plaintext", "yes|no", "serve addresses beyond this machine unencrypted: for networks that are trusted or encrypted themselves",
 		func(c *Config, v string) error { return yesNo(&c.AllowPlaintext, v) },

@@ -10,7 +10,7 @@ import (
 // peek tells, without waiting, whether a socket has bytes or an end to read, and whether its peer is gone. Of what is no
 // socket it knows nothing.
 func peek(sock net.Conn) (readable, gone bool) {
-	s, ok := sock.(syscall.Conn)
+	s, ok := wire(sock).(syscall.Conn)
 	if !ok {
 		return false, false
 	}

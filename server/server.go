@@ -11,6 +11,7 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -51,7 +52,12 @@ type Server struct {
 	tickets  atomic.Uint64 // given to those who wait for locks
 	draining atomic.Bool
 
-	passwords *passwords // nil: clients need none
+	passwords *passwords    // nil: clients need none
+	certs     *certificates // nil: there is no TLS
+	tls       *tls.Config   // of the client port; nil: plaintext
+	greeting  atomic.Int64  // clients that have not agreed on how to encrypt yet
+	open      context.Context
+	shut      context.CancelFunc // ends open: no more clients
 
 	clients registry
 	errors  errorCounts
@@ -77,6 +83,7 @@ func newServer(cfg Config) *Server {
 	rand.Read(id[:])
 	s.runID = hex.EncodeToString(id[:])
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.open, s.shut = context.WithCancel(s.ctx)
 	s.live.init(&s.cfg)
 	s.hub = s.newHub()
 	return s
@@ -96,6 +103,9 @@ func Open(cfg Config) (*Server, error) {
 	}
 	rc, err := cfg.replica()
 	if err == nil {
+		if s.certs != nil && cfg.PeerTLS {
+			rc.PeerTLS = s.certs.forPeers()
+		}
 		rc.Observer = s.hub
 		if rc.Client == "" {
 			rc.Client = cfg.clientAddress(s.Addr())
@@ -119,7 +129,7 @@ func Open(cfg Config) (*Server, error) {
 // listen binds the client and the HTTP address and begins to serve both.
 func (s *Server) listen() (err error) {
 	s.limitClients()
-	if s.passwords, err = openPasswords(&s.cfg); err != nil {
+	if err := s.openDoors(); err != nil {
 		return err
 	}
 	if s.listener, err = listen(s.cfg.Addr); err != nil {
@@ -199,6 +209,7 @@ func (s *Server) stopClients() {
 	s.draining.Store(true)
 	if s.listener != nil {
 		s.listener.Close()
+		s.shut()
 		s.accepting.Wait()
 	}
 	s.pokeClients()

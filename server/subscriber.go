@@ -177,6 +177,10 @@ func (c *conn) deliver() error {
 			continue
 		}
 		c.woken.Store(true)
+		if wire(c.sock) != c.sock { // whether there is a command below the encryption, only a read can tell
+			c.armRead(time.Now().Add(time.Millisecond))
+			return nil
+		}
 		if readable, _ := peek(c.sock); readable {
 			c.armRead(c.readDue()) // it has struck: whoever woke the connection set it in the past
 			return nil

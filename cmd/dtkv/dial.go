@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -37,20 +39,77 @@ func (p program) password() (string, error) {
 	return "", nil
 }
 
-// dial connects to a node's client port and logs in, if there is a password. The timeout is for all of it.
+// encryption is how this process connects: nil for plaintext. It reads the variables of the node itself, for those who run
+// beside it. As redis-cli, it goes by the CA, and not by the name of the node; without a CA, by those of the system, and then
+// the name counts.
+func (p program) encryption() (*tls.Config, error) {
+	files := map[string]string{}
+	for _, name := range []string{"DTKV_TLS_CERT_FILE", "DTKV_TLS_KEY_FILE", "DTKV_TLS_CA_CERT_FILE"} {
+		if path, _ := p.lookupEnv(name); path != "" {
+			files[name] = path
+		}
+	}
+	if len(files) == 0 {
+		return nil, nil
+	}
+	how := &tls.Config{MinVersion: tls.VersionTLS12}
+	if cert := files["DTKV_TLS_CERT_FILE"]; cert != "" {
+		pair, err := tls.LoadX509KeyPair(cert, files["DTKV_TLS_KEY_FILE"])
+		if err != nil {
+			return nil, fmt.Errorf("DTKV_TLS_CERT_FILE, DTKV_TLS_KEY_FILE: %w", err)
+		}
+		how.Certificates = []tls.Certificate{pair}
+	}
+	ca := files["DTKV_TLS_CA_CERT_FILE"]
+	if ca == "" {
+		return how, nil
+	}
+	data, err := os.ReadFile(ca)
+	if err != nil {
+		return nil, fmt.Errorf("DTKV_TLS_CA_CERT_FILE: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("DTKV_TLS_CA_CERT_FILE: %s holds no certificate", ca)
+	}
+	how.InsecureSkipVerify = true
+	how.VerifyConnection = func(s tls.ConnectionState) error {
+		others := x509.NewCertPool()
+		for _, cert := range s.PeerCertificates[1:] {
+			others.AddCert(cert)
+		}
+		_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: others})
+		return err
+	}
+	return how, nil
+}
+
+// dial connects to a node's client port: over TLS if there are certificates, logged in if there is a password. The timeout
+// is for all of it.
 func (p program) dial(addr string, timeout time.Duration) (net.Conn, error) {
 	password, err := p.password()
 	if err != nil {
 		return nil, err
 	}
-	conn, err := net.DialTimeout("tcp", addr, timeout)
+	how, err := p.encryption()
+	if err != nil {
+		return nil, err
+	}
+	deadline := time.Now().Add(timeout)
+	dialer := net.Dialer{Deadline: deadline}
+	var conn net.Conn
+	if how == nil {
+		conn, err = dialer.Dial("tcp", addr)
+	} else {
+		conn, err = tls.DialWithDialer(&dialer, "tcp", addr, how)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if password == "" {
 		return conn, nil
 	}
-	err = conn.SetDeadline(time.Now().Add(timeout))
+	err = conn.SetDeadline(deadline)
 	if err == nil {
 		err = logIn(conn, password)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"io"
 	"net"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/dtkv/dtkv/tests/harness"
 )
 
 func TestWhereThePasswordComesFrom(t *testing.T) {
@@ -71,9 +74,52 @@ func TestLoggingIn(t *testing.T) {
 				}
 				_, _ = io.WriteString(conn, test.reply)
 			}()
-			p := program{lookupEnv: func(name string) (string, bool) { return "secret", name == "DTKV_PASSWORD" }}
+			p := program{lookupEnv: func(name string) (string, bool) { return map[string]string{"DTKV_PASSWORD": "secret"}[name], true }}
 			conn, err := p.dial(l.Addr().String(), 10*time.Second)
 			if err == nil {
+				conn.Close()
+			}
+			if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+				t.Errorf("got %v, want %q", err, test.err)
+			}
+		})
+	}
+}
+
+func TestCertificatesOfTheCommands(t *testing.T) {
+	ca, other := harness.NewCA(t), harness.NewCA(t)
+	server, key := ca.Node(t, "node")
+	l, err := tls.Listen("tcp", "127.0.0.1:0", ca.Config(t, server, key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+			go func() { _, _ = io.WriteString(conn, "hello\n"); conn.Close() }()
+		}
+	}()
+	tests := []struct {
+		name string
+		env  map[string]string
+		err  string
+	}{
+		{"the CA", map[string]string{"DTKV_TLS_CA_CERT_FILE": ca.File}, ""},
+		{"a certificate too", map[string]string{"DTKV_TLS_CA_CERT_FILE": ca.File, "DTKV_TLS_CERT_FILE": server, "DTKV_TLS_KEY_FILE": key}, ""},
+		{"another CA", map[string]string{"DTKV_TLS_CA_CERT_FILE": other.File}, "unknown authority"},
+		{"no CA", map[string]string{"DTKV_TLS_CERT_FILE": server, "DTKV_TLS_KEY_FILE": key}, "unknown authority"},
+		{"a CA that is none", map[string]string{"DTKV_TLS_CA_CERT_FILE": key}, "holds no certificate"},
+		{"no key", map[string]string{"DTKV_TLS_CERT_FILE": server}, "DTKV_TLS_KEY_FILE"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			p := program{lookupEnv: func(name string) (string, bool) { v, ok := test.env[name]; return v, ok }}
+			conn, err := p.dial(l.Addr().String(), 10*time.Second)
+			if err == nil {
+				line, rerr := bufio.NewReader(conn).ReadString('\n')
+				if line != "hello\n" {
+					t.Errorf("%q, %v", line, rerr)
+				}
 				conn.Close()
 			}
 			if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {

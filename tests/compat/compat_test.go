@@ -23,6 +23,9 @@ var (
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
+// password is what the servers ask for of transcripts that say so. They find themselves not logged in.
+const password = "correct horse"
+
 // Each transcript finds an empty keyspace. The servers are shared, so a transcript undoes what it sets beyond keys.
 func TestRepliesOnDtkv(t *testing.T) {
 	if *only == "redis" {
@@ -30,14 +33,17 @@ func TestRepliesOnDtkv(t *testing.T) {
 	}
 	strict := harness.Start(t, harness.Options{})
 	lenient := harness.Start(t, harness.Options{AutoMkdir: true})
+	locked := harness.Start(t, harness.Options{Password: password})
 	for _, tr := range transcripts(t) {
 		s := strict
 		if tr.autoMkdir {
 			s = lenient
+		} else if tr.password {
+			s = locked
 		}
 		t.Run(filepath.Base(tr.name), func(t *testing.T) { tr.run(t, "dtkv", s.Addr) })
 	}
-	for _, s := range []*harness.Server{strict, lenient} {
+	for _, s := range []*harness.Server{strict, lenient, locked} {
 		if !s.Alive() {
 			t.Error("a transcript has ended the server")
 		}
@@ -49,9 +55,14 @@ func TestRepliesOnRedis(t *testing.T) {
 		return
 	}
 	harness.Alone(t, "it is about Redis")
-	_, addr := harness.StartRedis(t)
+	_, open := harness.StartRedis(t, "")
+	_, locked := harness.StartRedis(t, password)
 	for _, tr := range transcripts(t) {
 		if tr.redis {
+			addr := open
+			if tr.password {
+				addr = locked
+			}
 			t.Run(filepath.Base(tr.name), func(t *testing.T) { tr.run(t, "redis", addr) })
 		}
 	}
@@ -143,7 +154,7 @@ func (t *transcript) run(tb testing.TB, server, addr string) {
 func (s *session) play(tb testing.TB, x exchange) ([]string, error) {
 	c := s.conns[x.conn]
 	if c == nil {
-		c = harness.Dial(tb, s.addr)
+		c = harness.DialOut(tb, s.addr)
 		s.conns[x.conn] = c
 		if s.proto3 {
 			if hello := c.Must(tb, "HELLO", "3"); hello[0] != '%' {

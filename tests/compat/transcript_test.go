@@ -46,6 +46,7 @@ type transcript struct {
 	name      string
 	redis     bool
 	proto3    bool
+	password  bool // the server asks for one
 	autoMkdir bool
 	lines     []string // the file as it is
 	exchanges []exchange
@@ -136,6 +137,8 @@ func (t *transcript) instruct(word string, marks *exchange) error {
 		t.proto3 = true
 	case "auto-mkdir":
 		t.autoMkdir = true
+	case "password":
+		t.password = true
 	case "dtkv":
 		marks.on = "dtkv"
 	case "only-redis":

@@ -3,6 +3,7 @@ package harness
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -38,20 +39,44 @@ func Dial(t testing.TB, addr string) *Conn {
 // Connect is [Dial] for a server that may not be there. The caller closes the connection.
 func Connect(addr string) (*Conn, error) { return connect(addr, Patience) }
 
-// logins holds the passwords of servers that ask for one, by their addresses.
-var logins sync.Map
+// door is what a server asks of clients.
+type door struct {
+	password string
+	tls      *tls.Config
+}
+
+// doors are those of all servers of this process, by their addresses.
+var doors sync.Map
+
+// DialOut is [Dial] without logging in and without encryption.
+func DialOut(t testing.TB, addr string) *Conn {
+	t.Helper()
+	raw, err := net.DialTimeout("tcp", addr, Patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = raw.Close() })
+	return NewConn(raw)
+}
 
 func connect(addr string, timeout time.Duration) (*Conn, error) {
 	raw, err := net.DialTimeout("tcp", addr, timeout)
 	if err != nil {
 		return nil, err
 	}
+	var d door
+	if known, ok := doors.Load(addr); ok {
+		d = known.(door)
+	}
+	if d.tls != nil {
+		raw = tls.Client(raw, d.tls)
+	}
 	c := NewConn(raw)
-	if password, ok := logins.Load(addr); ok {
-		reply, err := c.Do("AUTH", password.(string))
-		if err != nil || reply != "+OK\r\n" {
-			return nil, errors.Join(fmt.Errorf("AUTH: %q", reply), err, c.Close())
-		}
+	if d.password == "" {
+		return c, nil
+	}
+	if reply, err := c.Do("AUTH", d.password); err != nil || reply != "+OK\r\n" {
+		return nil, errors.Join(fmt.Errorf("AUTH: %q", reply), err, c.Close())
 	}
 	return c, nil
 }

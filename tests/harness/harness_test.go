@@ -58,7 +58,7 @@ func TestProcessesEndWhenToldAndTellHow(t *testing.T) {
 }
 
 func TestRedisAnswersThroughTheHarness(t *testing.T) {
-	p, addr := StartRedis(t)
+	p, addr := StartRedis(t, "")
 	c := Dial(t, addr)
 	c.Want(t, "+OK\r\n", "SET", "k", "v")
 	c.Want(t, "$1\r\nv\r\n", "GET", "k")

@@ -15,6 +15,7 @@ type Options struct {
 	DataDir         string // default: a folder of the test's own
 	Addr            string // client address; default: a free port
 	PeerAddr        string // default: a free port
+	CA              *CA    // everything is encrypted, and clients need a certificate, as [Connect] has by itself; default: nothing is
 	HTTPAddr        string // default: none
 	Sync            string // always or os
 	LogStore        string // wal or bolt
@@ -70,8 +71,14 @@ func Launch(t testing.TB, o Options) *Server {
 	env := append([]string{"GORACE=halt_on_error=1"}, o.Env...) // A race ends the server, and so the test.
 	if o.Password != "" {
 		env = append(env, "DTKV_REQUIREPASS="+o.Password)
-		logins.Store(o.Addr, o.Password)
 	}
+	door := door{password: o.Password}
+	if o.CA != nil {
+		cert, key := o.CA.Node(t, "node-"+SplitPort(t, o.Addr)) // its own: others may be reading theirs
+		env = append(env, "DTKV_TLS_CERT_FILE="+cert, "DTKV_TLS_KEY_FILE="+key, "DTKV_TLS_CA_CERT_FILE="+o.CA.File)
+		door.tls = o.CA.Client(t, "client-of-"+SplitPort(t, o.Addr))
+	}
+	doors.Store(o.Addr, door)
 	started := time.Now()
 	return &Server{Process: Run(t, "", env, binary, o.args()...), Options: o, started: started}
 }
@@ -99,14 +106,16 @@ func (s *Server) Restart(t testing.TB) *Server {
 	return Start(t, s.Options)
 }
 
-// StartRedis starts Debian's Redis with every write on disk before it is answered, and returns its address.
-func StartRedis(t testing.TB) (*Process, string) {
+// StartRedis starts Debian's Redis with every write on disk before it is answered, and returns its address. Clients must
+// log in if there is a password.
+func StartRedis(t testing.TB, password string) (*Process, string) {
 	t.Helper()
 	NeedRedis(t)
 	port := Port(t)
 	p := Run(t, "", nil, "redis-server", "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "",
-		"--appendonly", "yes", "--appendfsync", "always", "--dir", t.TempDir())
+		"--appendonly", "yes", "--appendfsync", "always", "--dir", t.TempDir(), "--requirepass", password)
 	addr := Loopback(port)
+	doors.Store(addr, door{password: password})
 	if err := Ready(addr, p); err != nil {
 		t.Fatalf("redis-server on %s: %v", addr, err)
 	}

@@ -1,7 +1,6 @@
 package start
 
 import (
-	"net"
 	"strings"
 	"testing"
 
@@ -28,12 +27,7 @@ func TestANodeBeyondLoopback(t *testing.T) {
 		}
 	}
 	harness.Start(t, harness.Options{Addr: addr, Password: "s3cret word", More: append([]string{"--allow-plaintext", "yes"}, everywhere...)})
-	raw, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := harness.NewConn(raw)
-	defer c.Close()
+	c := harness.DialOut(t, addr)
 	c.Want(t, noAuth, "GET", "k")
 	c.Want(t, noAuth, "SET", "k", "1")
 	c.Want(t, "+OK\r\n", "AUTH", "default", "s3cret word")

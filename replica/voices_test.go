@@ -1,0 +1,92 @@
+package replica
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"time"
+)
+
+func TestOnlyAnswersToTheRoundThatRunsCount(t *testing.T) {
+	tests := []struct {
+		name         string
+		number, term uint64
+		yes, no      int
+	}{
+		{"an answer to an earlier round says nothing about what has happened since", 4, 7, 1, 0},
+		{"nor does one to a round that never was", 6, 7, 1, 0},
+		{"a voter that holds a newer term is against", 5, 8, 1, 1},
+		{"so is one that holds an older term", 5, 6, 1, 1},
+		{"and one that cannot be asked", 5, 0, 1, 1},
+		{"one that holds the leader's term is for it", 5, 7, 2, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			g := &Group{}
+			r := &round{number: 5, term: 7, yes: 1, need: 3, all: 5}
+			g.rounds.number, g.rounds.running = 5, r
+			g.heard(tt.number, tt.term)
+			if r.yes != tt.yes || r.no != tt.no || r.confirmed {
+				t.Errorf("yes %d no %d confirmed %t, want %d, %d, false", r.yes, r.no, r.confirmed, tt.yes, tt.no)
+			}
+		})
+	}
+}
+
+func TestAVoiceFrameIsReadAsItWasWrittenOrNotAtAll(t *testing.T) {
+	f := newVoiceFrame(1<<40+3, 9)
+	number, term, err := readVoiceFrame(bytes.NewReader(f[:]))
+	if err != nil || number != 1<<40+3 || term != 9 {
+		t.Fatalf("got %d, %d, %v", number, term, err)
+	}
+	for i := range f {
+		damaged := f
+		damaged[i] ^= 1
+		if _, _, err := readVoiceFrame(bytes.NewReader(damaged[:])); !errors.Is(err, errBadFrame) {
+			t.Errorf("byte %d flipped: %v", i, err)
+		}
+	}
+}
+
+// A voter that is slow to answer must not have questions pile up in its socket.
+func TestAVoterIsAskedOneQuestionAtATime(t *testing.T) {
+	leader, voter := connected(t)
+	defer leader.Close()
+	defer voter.Close()
+	g := &Group{cfg: Config{heartbeat: time.Minute}}
+	v := &voice{group: g, conn: leader, hearing: true}
+	for number := uint64(1); number <= 100; number++ {
+		if got := v.ask(number); got != voiceHears {
+			t.Fatalf("question %d: %d", number, got)
+		}
+	}
+	for _, want := range []uint64{1, 100} {
+		number, _, err := readVoiceFrame(voter)
+		if err != nil || number != want {
+			t.Fatalf("the voter was asked for round %d, %v; want %d", number, err, want)
+		}
+		answer := newVoiceFrame(number, 1)
+		if _, err := voter.Write(answer[:]); err != nil {
+			t.Fatal(err)
+		}
+		if !v.next(leader) {
+			t.Fatal("the leader gave the stream up")
+		}
+	}
+	if v.waiting {
+		t.Error("a question without a round is open")
+	}
+}
+
+// A voter that hangs is not waited for while others answer, and a round that no majority answers ends.
+func TestReadsGoOnWhileAVoterHangs(t *testing.T) {
+	c := startCluster(t, 3, nil)
+	c.set(-1, "x", "1")
+	leader := c.leader(-1)
+	c.isolate((leader+1)%3, true)
+	for range 20 {
+		if got := get(t, c.group(leader), "x"); got != "1" {
+			t.Fatalf("x = %q", got)
+		}
+	}
+}
