@@ -75,11 +75,11 @@ func TestReportShowsMediansAndWhatMissed(t *testing.T) {
 	}}
 	slow.summarise("Redis", "dtkv")
 	r := report{Machine: load.Machine{Commit: "abc"}, Rounds: 3, Seconds: 3, Results: []result{slow}}
-	if r.met() {
+	if r.Met() {
 		t.Error("a ratio of 1.00 where 1.10 is due was accepted")
 	}
 	var out strings.Builder
-	if err := r.print(&out); err != nil {
+	if err := r.Print(&out); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"dtkv abc", "with its defaults", "set/50x16  100   100  1.00  1.10  1.40       20%        8%  1.00ms  1.00ms  MISSED"} {

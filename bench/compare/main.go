@@ -11,9 +11,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -27,29 +25,13 @@ type options struct {
 	rounds  int
 	seconds float64 // of each run
 	loads   string
-	strict  bool
 }
 
 func main() {
 	o, err := parse(os.Args[1:])
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		os.Exit(2) // The reason has been printed.
-	}
-	met := false
-	err = o.Run(func(ctx context.Context, dir string) (err error) {
-		met, err = compare(ctx, o, dir)
-		return err
+	o.Main(err, func(ctx context.Context, dir string, progress *load.Progress) (load.Report, error) {
+		return measure(ctx, o, dir, progress)
 	})
-	if err == nil && o.strict && !met {
-		err = errors.New("a load misses what it must reach")
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "compare:", err)
-		os.Exit(1)
-	}
 }
 
 func parse(args []string) (options, error) {
@@ -60,7 +42,6 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.rounds, "rounds", 5, "how often each load runs on each side")
 	f.Float64Var(&o.seconds, "seconds", 3, "about how long each run takes on Redis")
 	f.StringVar(&o.loads, "loads", "", "only loads whose names contain one of these, separated by commas: "+strings.Join(names(loads), " "))
-	f.BoolVar(&o.strict, "strict", false, "exit with 1 when a load misses what it must reach")
 	f.BoolVar(&quick, "quick", false, "one round of half a second")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -69,28 +50,7 @@ func parse(args []string) (options, error) {
 		o.rounds, o.seconds = 1, 0.5
 	}
 	if o.rounds < 1 || o.seconds <= 0 || f.NArg() > 0 || len(choose(o.loads)) == 0 {
-		err := errors.New("want at least one round, one load and some seconds, and no other arguments")
-		fmt.Fprintln(os.Stderr, "compare:", err)
-		return o, err
+		return o, o.Refuse("want at least one round, one load and some seconds, and no other arguments")
 	}
 	return o, nil
-}
-
-// compare measures, prints and saves. It reports whether every load reached what it must.
-func compare(ctx context.Context, o options, dir string) (met bool, err error) {
-	progress := load.NewProgress()
-	r, err := measure(ctx, o, dir, progress)
-	progress.Clear()
-	if err != nil {
-		return false, err
-	}
-	if err := r.print(os.Stdout); err != nil {
-		return false, err
-	}
-	path, err := load.Save(o.Out, "compare", r.Machine.Time, r)
-	if err != nil {
-		return false, err
-	}
-	fmt.Println("every run:", path)
-	return r.met(), nil
 }

@@ -69,8 +69,8 @@ type report struct {
 	Results []result     `json:"results"`
 }
 
-// met reports whether every load reached what it must.
-func (r *report) met() bool {
+// Met reports whether every load reached what it must.
+func (r *report) Met() bool {
 	for _, res := range r.Results {
 		if res.Verdict == verdictMissed {
 			return false
@@ -79,8 +79,8 @@ func (r *report) met() bool {
 	return true
 }
 
-// print writes the table for people: one line per load, name is command/clients x pipeline.
-func (r *report) print(w io.Writer) error {
+// Print writes the table for people: one line per load, name is command/clients x pipeline.
+func (r *report) Print(w io.Writer) error {
 	fmt.Fprintln(w, r.Machine)
 	fmt.Fprintf(w, "requests a second, medians of %d round(s) of about %gs; %d keys of %d bytes; dtkv %s\n\n",
 		r.Rounds, r.Seconds, keys, valueBytes, strings.Join(append([]string{"with"}, r.args()...), " "))

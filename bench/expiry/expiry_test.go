@@ -40,11 +40,11 @@ func TestOnlyOurKeysAreHeard(t *testing.T) {
 func TestReportSaysWhatWasMissed(t *testing.T) {
 	r := report{Early: 1, Gone: time.Second}
 	r.Ordinary.P99, r.During.Largest = mustOrdinary+1, mustStall
-	if r.met() {
+	if r.Met() {
 		t.Error("a key that went early was accepted")
 	}
 	var out strings.Builder
-	if err := r.print(&out); err != nil {
+	if err := r.Print(&out); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"must be 0: MISSED", "must be at most 50ms: MISSED", "must be at most 100ms: reached", "all gone within  1000.00 ms"} {

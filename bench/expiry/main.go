@@ -10,9 +10,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"time"
 
@@ -27,29 +25,13 @@ type options struct {
 	ordinary int     // keys that fall due one by one
 	pace     float64 // of these, made in a second
 	longest  time.Duration
-	strict   bool
 }
 
 func main() {
 	o, err := parse(os.Args[1:])
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		os.Exit(2) // The reason has been printed.
-	}
-	met := false
-	err = o.Run(func(ctx context.Context, dir string) (err error) {
-		met, err = expiry(ctx, o, dir)
-		return err
+	o.Main(err, func(ctx context.Context, dir string, progress *load.Progress) (load.Report, error) {
+		return measure(ctx, o, dir, progress)
 	})
-	if err == nil && o.strict && !met {
-		err = errors.New("something misses what it must reach")
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "expiry:", err)
-		os.Exit(1)
-	}
 }
 
 func parse(args []string) (options, error) {
@@ -65,7 +47,6 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.writes.Bytes, "bytes", 256, "bytes of each of their values")
 	f.Float64Var(&o.writes.Rate, "rate", 1000, "writes to them in a second")
 	f.IntVar(&o.writes.Writers, "writers", 100, "connections that share the rate; each has its turn so rarely that a write may take 100 ms before it holds up the next")
-	f.BoolVar(&o.strict, "strict", false, "exit with 1 when something misses what it must reach")
 	f.BoolVar(&quick, "quick", false, "50 000 keys at once and 400 one by one")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -75,28 +56,7 @@ func parse(args []string) (options, error) {
 	}
 	w := o.writes
 	if min(o.due, o.ordinary, w.Keys, w.Bytes, w.Writers) < 1 || o.pace <= 0 || w.Rate <= 0 || o.longest <= shortest || f.NArg() > 0 {
-		err := errors.New("want positive numbers, a life of more than 50 ms, and no other arguments")
-		fmt.Fprintln(os.Stderr, "expiry:", err)
-		return o, err
+		return o, o.Refuse("want positive numbers, a life of more than 50 ms, and no other arguments")
 	}
 	return o, nil
-}
-
-// expiry measures, prints and saves. It reports whether everything reached what it must.
-func expiry(ctx context.Context, o options, dir string) (met bool, err error) {
-	progress := load.NewProgress()
-	r, err := measure(ctx, o, dir, progress)
-	progress.Clear()
-	if err != nil {
-		return false, err
-	}
-	if err := r.print(os.Stdout); err != nil {
-		return false, err
-	}
-	path, err := load.Save(o.Out, "expiry", r.Machine.Time, r)
-	if err != nil {
-		return false, err
-	}
-	fmt.Println("saved:", path)
-	return r.met(), nil
 }

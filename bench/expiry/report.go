@@ -31,13 +31,13 @@ type report struct {
 	Gone     time.Duration  `json:"all_gone_nanos"`
 }
 
-// met reports whether everything reached what it must.
-func (r *report) met() bool {
+// Met reports whether everything reached what it must.
+func (r *report) Met() bool {
 	return r.Early == 0 && r.Ordinary.P99 <= mustOrdinary && r.During.Largest <= mustStall
 }
 
-// print writes the report for people.
-func (r *report) print(w io.Writer) error {
+// Print writes the report for people.
+func (r *report) Print(w io.Writer) error {
 	fmt.Fprintln(w, r.Machine)
 	fmt.Fprintf(w, "%d keys due at once; %d writers, %.0f writes a second together %s\n\n", r.Due, r.Writers, r.Rate, strings.Join(r.Args, " "))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

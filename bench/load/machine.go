@@ -82,15 +82,15 @@ func syncTime(dir string) (median time.Duration, err error) {
 	return took[rounds/2], nil
 }
 
-// Save writes a result as JSON and returns the path. An empty path means a new file in bench/results of the checkout,
+// save writes a result as JSON and returns the path. An empty path means a new file in bench/results of the checkout,
 // named after the program and the time.
-func Save(path, program string, at time.Time, result any) (string, error) {
+func save(path, program string, result any) (string, error) {
 	if path == "" {
 		root, err := Root()
 		if err != nil {
 			return "", err
 		}
-		path = filepath.Join(root, "bench", "results", program+"-"+at.Format("20060102-150405")+".json")
+		path = filepath.Join(root, "bench", "results", program+"-"+time.Now().UTC().Format("20060102-150405")+".json")
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return "", err

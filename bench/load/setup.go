@@ -18,10 +18,15 @@ type Setup struct {
 	Limit  time.Duration // bounds the whole measurement
 	Binary string        // the dtkv to measure; empty: build the checkout
 	Args   []string      // further flags of dtkv
+
+	name   string // of the program
+	strict bool   // fail when something misses what it must reach
 }
 
 // Register adds the flags that set s. The limit is the default for that flag.
 func (s *Setup) Register(f *flag.FlagSet, limit time.Duration) {
+	s.name = f.Name()
+	f.BoolVar(&s.strict, "strict", false, "exit with 1 when something misses what it must reach")
 	f.StringVar(&s.Dir, "dir", "", "where the servers keep their data, on the disk to be measured (default: the system's folder for temporary files)")
 	f.StringVar(&s.Out, "out", "", "where to write the JSON (default: a new file in bench/results)")
 	f.DurationVar(&s.Limit, "limit", limit, "give up after this")
@@ -42,9 +47,9 @@ func (s *Setup) pass(name string) func(string) error {
 	}
 }
 
-// Run calls work with a folder of its own and a context that ends with the limit or with an interrupt, and removes the
+// inFolder calls work with a folder of its own and a context that ends with the limit or with an interrupt, and removes the
 // folder afterwards. work must have stopped what it started when it returns.
-func (s *Setup) Run(work func(ctx context.Context, dir string) error) (err error) {
+func (s *Setup) inFolder(work func(ctx context.Context, dir string) error) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeoutCause(ctx, s.Limit, fmt.Errorf("not done within %s; see -limit", s.Limit))

@@ -11,7 +11,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -53,16 +52,9 @@ type Run struct {
 
 func main() {
 	o, err := parse(os.Args[1:])
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		os.Exit(2) // The reason has been printed.
-	}
-	if err := o.Run(func(ctx context.Context, dir string) error { return measure(ctx, o, dir) }); err != nil {
-		fmt.Fprintln(os.Stderr, "locks:", err)
-		os.Exit(1)
-	}
+	o.Main(err, func(ctx context.Context, dir string, progress *load.Progress) (load.Report, error) {
+		return measure(ctx, o, dir, progress)
+	})
 }
 
 func parse(args []string) (options, error) {
@@ -80,33 +72,30 @@ func parse(args []string) (options, error) {
 		o.rounds, o.seconds = 1, 0.5
 	}
 	if o.rounds < 1 || o.seconds <= 0 || f.NArg() > 0 {
-		err := errors.New("want at least one round and some seconds, and no other arguments")
-		fmt.Fprintln(os.Stderr, "locks:", err)
-		return o, err
+		return o, o.Refuse("want at least one round and some seconds, and no other arguments")
 	}
 	return o, nil
 }
 
-// measure starts both servers, runs all rounds of all loads, the servers in turn, prints and saves.
-func measure(ctx context.Context, o options, dir string) error {
-	progress := load.NewProgress()
+// measure starts both servers and runs all rounds of all loads, the servers in turn.
+func measure(ctx context.Context, o options, dir string, progress *load.Progress) (*report, error) {
 	machine, err := load.Describe(ctx, dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	progress.Doing("building etcd")
 	binary, generator, err := load.BuildEtcd(ctx, dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	etcd, err := load.StartEtcd(ctx, binary, filepath.Join(dir, "etcd"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer etcd.Stop()
 	dtkv, err := load.StartDtkv(ctx, o.Binary, filepath.Join(dir, "dtkv"), o.Args...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer dtkv.Stop()
 
@@ -123,7 +112,7 @@ func measure(ctx context.Context, o options, dir string) error {
 					run, err = runDtkv(ctx, s, l, o.seconds)
 				}
 				if err != nil {
-					return fmt.Errorf("%s: %s: %w", s.Name, l.Name, err)
+					return nil, fmt.Errorf("%s: %s: %w", s.Name, l.Name, err)
 				}
 				run.Server, run.Round = s.Name, round
 				res.Runs = append(res.Runs, run)
@@ -132,14 +121,5 @@ func measure(ctx context.Context, o options, dir string) error {
 		}
 		r.Results = append(r.Results, res.summarised(etcd.Name, dtkv.Name))
 	}
-	progress.Clear()
-	if err := r.print(os.Stdout); err != nil {
-		return err
-	}
-	path, err := load.Save(o.Out, "locks", machine.Time, r)
-	if err != nil {
-		return err
-	}
-	fmt.Println("every run:", path)
-	return nil
+	return r, nil
 }

@@ -52,8 +52,21 @@ type report struct {
 	Results []result     `json:"results"`
 }
 
-// print writes the table for people.
-func (r *report) print(w io.Writer) error {
+// mustRatio is how many times as many pairs as etcd 50 clients with a lock each must do.
+const mustRatio = 5
+
+// Met reports whether that was reached.
+func (r *report) Met() bool {
+	for _, res := range r.Results {
+		if res.Clients == 50 && res.Locks == 50 && res.Ratio < mustRatio {
+			return false
+		}
+	}
+	return true
+}
+
+// Print writes the table for people.
+func (r *report) Print(w io.Writer) error {
 	fmt.Fprintln(w, r.Machine)
 	fmt.Fprintf(w, "pairs of lock and unlock a second, and from unlock to the next grant; medians of %d round(s) of %gs\n\n", r.Rounds, r.Seconds)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

@@ -10,9 +10,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"time"
 
@@ -27,29 +25,13 @@ type options struct {
 	writers   int
 	snapshots int           // how many must have been seen
 	interval  time.Duration // between them
-	strict    bool
 }
 
 func main() {
 	o, err := parse(os.Args[1:])
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		os.Exit(2) // The reason has been printed.
-	}
-	met := false
-	err = o.Run(func(ctx context.Context, dir string) (err error) {
-		met, err = snapshot(ctx, o, dir)
-		return err
+	o.Main(err, func(ctx context.Context, dir string, progress *load.Progress) (load.Report, error) {
+		return measure(ctx, o, dir, progress)
 	})
-	if err == nil && o.strict && !met {
-		err = errors.New("something misses what it must reach")
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "snapshot:", err)
-		os.Exit(1)
-	}
 }
 
 func parse(args []string) (options, error) {
@@ -63,7 +45,6 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.writers, "writers", 8, "connections that share the rate")
 	f.IntVar(&o.snapshots, "snapshots", 3, "how many snapshots to see")
 	f.DurationVar(&o.interval, "interval", 10*time.Second, "time between snapshots")
-	f.BoolVar(&o.strict, "strict", false, "exit with 1 when something misses what it must reach")
 	f.BoolVar(&quick, "quick", false, "50 000 keys and one snapshot")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -72,28 +53,7 @@ func parse(args []string) (options, error) {
 		o.data.Keys, o.snapshots, o.interval = 50_000, 1, 2*time.Second
 	}
 	if o.data.Keys < 1 || o.data.Bytes < 1 || o.rate <= 0 || o.writers < 1 || o.snapshots < 1 || o.interval < time.Second || f.NArg() > 0 {
-		err := errors.New("want positive numbers, an interval of at least a second, and no other arguments")
-		fmt.Fprintln(os.Stderr, "snapshot:", err)
-		return o, err
+		return o, o.Refuse("want positive numbers, an interval of at least a second, and no other arguments")
 	}
 	return o, nil
-}
-
-// snapshot measures, prints and saves. It reports whether everything reached what it must.
-func snapshot(ctx context.Context, o options, dir string) (met bool, err error) {
-	progress := load.NewProgress()
-	r, err := measure(ctx, o, dir, progress)
-	progress.Clear()
-	if err != nil {
-		return false, err
-	}
-	if err := r.print(os.Stdout); err != nil {
-		return false, err
-	}
-	path, err := load.Save(o.Out, "snapshot", r.Machine.Time, r)
-	if err != nil {
-		return false, err
-	}
-	fmt.Println("saved:", path)
-	return r.met(), nil
 }

@@ -66,11 +66,11 @@ func (r *report) split(samples []load.Sample, seen *snapshots) {
 	}
 }
 
-// met reports whether writes and restart reached what they must.
-func (r *report) met() bool { return r.During.P999 <= mustWrite && r.Restart <= mustRestart }
+// Met reports whether writes and restart reached what they must.
+func (r *report) Met() bool { return r.During.P999 <= mustWrite && r.Restart <= mustRestart }
 
-// print writes the report for people.
-func (r *report) print(w io.Writer) error {
+// Print writes the report for people.
+func (r *report) Print(w io.Writer) error {
 	fmt.Fprintln(w, r.Machine)
 	fmt.Fprintf(w, "%d keys of %d bytes, filled in %.1f s; %d writers, %.0f writes a second together %s\n\n",
 		r.Keys, r.Bytes, r.Fill, r.Writers, r.Rate, strings.Join(r.Args, " "))

@@ -69,11 +69,11 @@ func TestASnapshotIsNotBlamedForABusyMachine(t *testing.T) {
 func TestReportSaysWhatWasMissed(t *testing.T) {
 	r := report{Keys: 1000, Restart: 2, During: load.Latencies{Count: 9, P999: 51 * time.Millisecond}}
 	r.Memory.Filled, r.Memory.Redis = memory{Resident: 500_000}, memory{Resident: 400_000}
-	if r.met() {
+	if r.Met() {
 		t.Error("51 ms were accepted where 50 ms are due")
 	}
 	var out strings.Builder
-	if err := r.print(&out); err != nil {
+	if err := r.Print(&out); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"51.00 ms during a snapshot, must be at most 50ms: MISSED", "2.00 s until the first read, must be at most 10 s: reached", "resident 500 0 0 400"} {

@@ -11,9 +11,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"time"
 
@@ -30,29 +28,13 @@ type options struct {
 	subscribers int
 	rounds      int
 	seconds     float64 // of each load in each round
-	strict      bool
 }
 
 func main() {
 	o, err := parse(os.Args[1:])
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		os.Exit(2) // The reason has been printed.
-	}
-	met := false
-	err = o.Run(func(ctx context.Context, dir string) (err error) {
-		met, err = watch(ctx, o, dir)
-		return err
+	o.Main(err, func(ctx context.Context, dir string, progress *load.Progress) (load.Report, error) {
+		return measure(ctx, o, dir, progress)
 	})
-	if err == nil && o.strict && !met {
-		err = errors.New("something misses what it must reach")
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "watch:", err)
-		os.Exit(1)
-	}
 }
 
 func parse(args []string) (options, error) {
@@ -70,7 +52,6 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.subscribers, "subscribers", 1000, "subscribers that share the keys; one of them never reads")
 	f.IntVar(&o.rounds, "rounds", 3, "how often each load runs with each crowd")
 	f.Float64Var(&o.seconds, "seconds", 5, "how long each load takes")
-	f.BoolVar(&o.strict, "strict", false, "exit with 1 when a message takes too long")
 	f.BoolVar(&quick, "quick", false, "500 messages, 1000 keys, 100 subscribers, one round of a second")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -81,28 +62,7 @@ func parse(args []string) (options, error) {
 	w := o.writes
 	positive := min(o.messages, w.Keys, w.Bytes, w.Writers, o.clients, o.rounds) > 0 && min(o.pace, w.Rate, o.seconds) > 0
 	if !positive || o.subscribers < 2 || o.subscribers > w.Keys || f.NArg() > 0 {
-		err := errors.New("want positive numbers, two subscribers at least and no more than channels, and no other arguments")
-		fmt.Fprintln(os.Stderr, "watch:", err)
-		return o, err
+		return o, o.Refuse("want positive numbers, two subscribers at least and no more than channels, and no other arguments")
 	}
 	return o, nil
-}
-
-// watch measures, prints and saves. It reports whether everything reached what it must.
-func watch(ctx context.Context, o options, dir string) (met bool, err error) {
-	progress := load.NewProgress()
-	r, err := measure(ctx, o, dir, progress)
-	progress.Clear()
-	if err != nil {
-		return false, err
-	}
-	if err := r.print(os.Stdout); err != nil {
-		return false, err
-	}
-	path, err := load.Save(o.Out, "watch", r.Machine.Time, r)
-	if err != nil {
-		return false, err
-	}
-	fmt.Println("saved:", path)
-	return r.met(), nil
 }

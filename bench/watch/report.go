@@ -29,8 +29,8 @@ type report struct {
 	Memory      []moment     `json:"memory"`
 }
 
-// met reports whether messages came as soon as they must.
-func (r *report) met() bool {
+// Met reports whether messages came as soon as they must.
+func (r *report) Met() bool {
 	for _, l := range r.Latencies {
 		if l.P99 > mustHear {
 			return false
@@ -39,8 +39,8 @@ func (r *report) met() bool {
 	return true
 }
 
-// print writes the report for people.
-func (r *report) print(w io.Writer) error {
+// Print writes the report for people.
+func (r *report) Print(w io.Writer) error {
 	fmt.Fprintln(w, r.Machine)
 	fmt.Fprintf(w, "from the acknowledgement of a write to its message, %.0f a second, p99 at most %s %s\n\n", r.Pace, mustHear, strings.Join(r.Args, " "))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

@@ -44,11 +44,11 @@ func TestReportShowsMediansAndWhatWasMissed(t *testing.T) {
 		r.Runs = append(r.Runs, run{Crowd: "nobody", Round: i, Throughput: rate})
 	}
 	r.Latencies = []measured{{kind: kinds[0], Latencies: load.Latencies{P99: mustHear + 1}}}
-	if r.met() {
+	if r.Met() {
 		t.Error("a late message was accepted")
 	}
 	var out strings.Builder
-	if err := r.print(&out); err != nil {
+	if err := r.Print(&out); err != nil {
 		t.Fatal(err)
 	}
 	text := strings.Join(strings.Fields(out.String()), " ")
