@@ -30,7 +30,7 @@ fuzz: ## run each fuzz target for T (make fuzz T=5m)
 bench: ## run the Go benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
-compare: ## measure against redis-server on this machine
+compare: ## measure one node against Redis, and three against Redis and etcd
 	go run ./bench/compare
 
 locks: ## measure locks against etcd on this machine

@@ -18,6 +18,7 @@ import (
 // Run is what redis-benchmark says of one run. Latencies are in milliseconds; of a pipeline they are those of the whole.
 type Run struct {
 	Server   string  `json:"server"`
+	Side     string  `json:"side"` // one of the sides
 	Round    int     `json:"round"`
 	Requests int     `json:"requests"`
 	PerSec   float64 `json:"per_second"`
@@ -51,7 +52,7 @@ func benchmark(ctx context.Context, s *load.Server, l Load, requests int) (Run, 
 		return Run{}, err
 	}
 	cmd := exec.CommandContext(ctx, "redis-benchmark", "-h", host, "-p", port, "-t", strings.ToLower(l.Command), "--csv",
-		"-d", strconv.Itoa(valueBytes), "-r", strconv.Itoa(keys), "-n", strconv.Itoa(requests),
+		"-d", strconv.Itoa(data.Bytes), "-r", strconv.Itoa(data.Keys), "-n", strconv.Itoa(requests),
 		"-c", strconv.Itoa(l.Clients), "-P", strconv.Itoa(l.Pipeline))
 	var out, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaint

@@ -1,5 +1,6 @@
 // Command compare measures dtkv against Redis on this machine: the same loads, in turn, with every write on disk before
-// it is answered on both sides.
+// it is answered on both sides. Then three nodes of dtkv on this machine, beside Redis, beside one node alone, and beside
+// three members of etcd.
 //
 //	go run ./bench/compare            five rounds of every load
 //	go run ./bench/compare -quick     one short round: does it run at all?
@@ -25,6 +26,8 @@ type options struct {
 	rounds  int
 	seconds float64 // of each run
 	loads   string
+
+	withEtcd bool // beside the cluster
 }
 
 func main() {
@@ -42,6 +45,7 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.rounds, "rounds", 5, "how often each load runs on each side")
 	f.Float64Var(&o.seconds, "seconds", 3, "about how long each run takes on Redis")
 	f.StringVar(&o.loads, "loads", "", "only loads whose names contain one of these, separated by commas: "+strings.Join(names(loads), " "))
+	f.BoolVar(&o.withEtcd, "etcd", true, "measure etcd beside the cluster; building it takes minutes the first time")
 	f.BoolVar(&quick, "quick", false, "one round of half a second")
 	if err := f.Parse(args); err != nil {
 		return o, err

@@ -9,18 +9,27 @@ import (
 	"github.com/dtkv/dtkv/bench/load"
 )
 
+// The sides of a comparison.
+const (
+	sideBeside = "beside" // what the load is measured beside
+	sideDtkv   = "dtkv"
+	sideEtcd   = "etcd" // with as many members as dtkv; nothing is demanded of the ratio to it
+)
+
 // result is what came of one load.
 type result struct {
 	Load
-	Redis       float64 `json:"redis_per_second"` // medians of the rounds
-	Dtkv        float64 `json:"dtkv_per_second"`
-	Ratio       float64 `json:"ratio"`
-	RedisSpread float64 `json:"redis_spread"` // (most - least) / median
-	DtkvSpread  float64 `json:"dtkv_spread"`
-	RedisP99    float64 `json:"redis_p99_ms"`
-	DtkvP99     float64 `json:"dtkv_p99_ms"`
-	Verdict     string  `json:"verdict"`
-	Runs        []Run   `json:"runs"`
+	BesideRate   float64 `json:"beside_per_second"` // medians of the rounds
+	DtkvRate     float64 `json:"dtkv_per_second"`
+	EtcdRate     float64 `json:"etcd_per_second,omitempty"` // 0 if it was not measured
+	Ratio        float64 `json:"ratio"`
+	BesideSpread float64 `json:"beside_spread"` // (most - least) / median
+	DtkvSpread   float64 `json:"dtkv_spread"`
+	BesideP99    float64 `json:"beside_p99_ms"`
+	DtkvP99      float64 `json:"dtkv_p99_ms"`
+	EtcdP99      float64 `json:"etcd_p99_ms,omitempty"`
+	Verdict      string  `json:"verdict"`
+	Runs         []Run   `json:"runs"`
 }
 
 // The verdicts.
@@ -31,20 +40,24 @@ const (
 )
 
 // summarise computes the medians from the runs.
-func (r *result) summarise(redis, dtkv string) {
-	r.Redis, r.RedisSpread, r.RedisP99 = r.medians(redis)
-	r.Dtkv, r.DtkvSpread, r.DtkvP99 = r.medians(dtkv)
-	r.Ratio = r.Dtkv / r.Redis
+func (r *result) summarise() {
+	r.BesideRate, r.BesideSpread, r.BesideP99 = r.medians(sideBeside)
+	r.DtkvRate, r.DtkvSpread, r.DtkvP99 = r.medians(sideDtkv)
+	r.EtcdRate, _, r.EtcdP99 = r.medians(sideEtcd)
+	r.Ratio = r.DtkvRate / r.BesideRate
 	r.Verdict = verdict(r.Load, r.Ratio)
 }
 
-func (r *result) medians(server string) (perSecond, spread, p99 float64) {
+func (r *result) medians(side string) (perSecond, spread, p99 float64) {
 	var rates, tails []float64
 	for _, run := range r.Runs {
-		if run.Server == server {
+		if run.Side == side {
 			rates = append(rates, run.PerSec)
 			tails = append(tails, run.P99)
 		}
+	}
+	if len(rates) == 0 {
+		return 0, 0, 0
 	}
 	return load.Median(rates), load.Spread(rates), load.Median(tails)
 }
@@ -79,16 +92,20 @@ func (r *report) Met() bool {
 	return true
 }
 
-// Print writes the table for people: one line per load, name is command/clients x pipeline.
+// Print writes the table for people: one line per load, name is command/clients x pipeline, x3 means three nodes.
 func (r *report) Print(w io.Writer) error {
 	fmt.Fprintln(w, r.Machine)
 	fmt.Fprintf(w, "requests a second, medians of %d round(s) of about %gs; %d keys of %d bytes; dtkv %s\n\n",
-		r.Rounds, r.Seconds, keys, valueBytes, strings.Join(append([]string{"with"}, r.args()...), " "))
+		r.Rounds, r.Seconds, data.Keys, data.Bytes, strings.Join(append([]string{"with"}, r.args()...), " "))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "load\tRedis\tdtkv\tratio\tmust\taim\tspread R\tspread d\tp99 R\tp99 d\tverdict\t")
+	fmt.Fprintln(t, "load\tbeside\tit\tdtkv\tratio\tmust\taim\tspread\tspread d\tp99\tp99 d\tetcd\tp99 e\tverdict\t")
 	for _, res := range r.Results {
-		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.2f\t%.2f\t%.2f\t%.0f%%\t%.0f%%\t%.2fms\t%.2fms\t%s\t\n", res.Name, res.Redis, res.Dtkv, res.Ratio,
-			res.Must, res.Aim, 100*res.RedisSpread, 100*res.DtkvSpread, res.RedisP99, res.DtkvP99, res.Verdict)
+		etcd, tail := "-", "-"
+		if res.EtcdRate > 0 {
+			etcd, tail = fmt.Sprintf("%.0f", res.EtcdRate), fmt.Sprintf("%.2fms", res.EtcdP99)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%.0f\t%.0f\t%.2f\t%.2f\t%.2f\t%.0f%%\t%.0f%%\t%.2fms\t%.2fms\t%s\t%s\t%s\t\n", res.Name, res.Beside, res.BesideRate,
+			res.DtkvRate, res.Ratio, res.Must, res.Aim, 100*res.BesideSpread, 100*res.DtkvSpread, res.BesideP99, res.DtkvP99, etcd, tail, res.Verdict)
 	}
 	fmt.Fprintln(t)
 	return t.Flush()

@@ -78,10 +78,16 @@ func StartEtcd(ctx context.Context, binary, dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s := etcdMember(port, dir)
+	peers := "http://" + loopback(peer)
+	return start(ctx, s, binary, etcdArgs(s, "default", peers, "default="+peers))
+}
+
+// etcdMember is one member that is not started yet.
+func etcdMember(port int, dir string) *Server {
 	s := &Server{Name: "etcd", Addr: loopback(port), Dir: dir}
-	client, peers := "http://"+s.Addr, "http://"+loopback(peer)
 	s.ask = func(ctx context.Context) error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, client+"/health", nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Addr+"/health", nil)
 		if err != nil {
 			return err
 		}
@@ -95,30 +101,38 @@ func StartEtcd(ctx context.Context, binary, dir string) (*Server, error) {
 		}
 		return nil
 	}
-	return start(ctx, s, binary, []string{
-		"--data-dir", dir, "--log-level", "error",
-		"--listen-client-urls", client, "--advertise-client-urls", client,
-		"--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers, "--initial-cluster", "default=" + peers,
-	})
+	return s
 }
 
-// BuildEtcd builds etcd and its load generator, from their module in this checkout, into dir/bin. It takes minutes the
+func etcdArgs(s *Server, name, peer, members string) []string {
+	client := "http://" + s.Addr
+	return []string{
+		"--name", name, "--data-dir", s.Dir, "--log-level", "error",
+		"--listen-client-urls", client, "--advertise-client-urls", client,
+		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", members,
+	}
+}
+
+// EtcdPrograms are the paths of etcd and of what puts loads on it.
+type EtcdPrograms struct{ Etcd, Locks, Puts string }
+
+// BuildEtcd builds etcd and its load generators, from their module in this checkout, into dir/bin. It takes minutes the
 // first time.
-func BuildEtcd(ctx context.Context, dir string) (etcd, locks string, err error) {
+func BuildEtcd(ctx context.Context, dir string) (EtcdPrograms, error) {
 	root, err := Root()
 	if err != nil {
-		return "", "", err
+		return EtcdPrograms{}, err
 	}
 	bin := filepath.Join(dir, "bin")
 	if err := os.MkdirAll(bin, 0o700); err != nil {
-		return "", "", err
+		return EtcdPrograms{}, err
 	}
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", bin+string(filepath.Separator), "./...")
 	cmd.Dir = filepath.Join(root, "bench", "etcd")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", "", fmt.Errorf("go build in bench/etcd: %w\n%s", err, out)
+		return EtcdPrograms{}, fmt.Errorf("go build in bench/etcd: %w\n%s", err, out)
 	}
-	return filepath.Join(bin, "etcd"), filepath.Join(bin, "locks"), nil
+	return EtcdPrograms{filepath.Join(bin, "etcd"), filepath.Join(bin, "locks"), filepath.Join(bin, "puts")}, nil
 }
 
 // Build builds the dtkv of this checkout into dir and returns its path, dir/bin/dtkv.

@@ -84,11 +84,11 @@ func measure(ctx context.Context, o options, dir string, progress *load.Progress
 		return nil, err
 	}
 	progress.Doing("building etcd")
-	binary, generator, err := load.BuildEtcd(ctx, dir)
+	programs, err := load.BuildEtcd(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	etcd, err := load.StartEtcd(ctx, binary, filepath.Join(dir, "etcd"))
+	etcd, err := load.StartEtcd(ctx, programs.Etcd, filepath.Join(dir, "etcd"))
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func measure(ctx context.Context, o options, dir string, progress *load.Progress
 				progress.Doing("%s: round %d of %d, %s", l.Name, round, o.rounds, s.Name)
 				var run Run
 				if s == etcd {
-					run, err = runEtcd(ctx, generator, s, l, o.seconds)
+					run, err = runEtcd(ctx, programs.Locks, s, l, o.seconds)
 				} else {
 					run, err = runDtkv(ctx, s, l, o.seconds)
 				}
