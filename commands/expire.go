@@ -7,53 +7,32 @@ import (
 	"github.com/dtkv/dtkv/resp"
 )
 
-const expireSyntax = " [NX | XX | GT | LT]"
+var (
+	expireCommand    = expiring("expire", "1.0.0", "Gives a value so many seconds to live; answers 1, or 0 for a missing key or an option that forbids it", 1000, false)
+	pexpireCommand   = expiring("pexpire", "2.6.0", "Gives a value so many milliseconds to live; answers 1 or 0 as EXPIRE does", 1, false)
+	expireatCommand  = expiring("expireat", "1.2.0", "Ends a value at a time in seconds since 1970; answers 1 or 0 as EXPIRE does", 1000, true)
+	pexpireatCommand = expiring("pexpireat", "2.6.0", "Ends a value at a time in milliseconds since 1970; answers 1 or 0 as EXPIRE does", 1, true)
+)
 
-// expireDiffers is what sets all commands of the family apart.
-const expireDiffers = "Works on values. A directory or lock is WRONGTYPE, a temporary node TEMPNODE: DTKV.UPDATETTL moves its deadline. "
-
-var expireCommand = Command{
-	Name: "expire", Arity: -3, Flags: Writes | Fast,
-	First: 1, Last: 1, Step: 1, Access: "RW update",
-	Group: "generic", Since: "1.0.0", Complexity: "O(log N) in the number of keys",
-	Summary:    "Gives a value so many seconds to live; answers 1, or 0 for a missing key or an option that forbids it",
-	Syntax:     "key seconds" + expireSyntax,
-	Categories: []string{"keyspace"},
-	Differs:    expireDiffers + "Time is the cluster's: it stands still while there is no leader.",
-	Plan:       planExpire("expire", 1000, false),
-}
-
-var pexpireCommand = Command{
-	Name: "pexpire", Arity: -3, Flags: Writes | Fast,
-	First: 1, Last: 1, Step: 1, Access: "RW update",
-	Group: "generic", Since: "2.6.0", Complexity: "O(log N) in the number of keys",
-	Summary:    "Gives a value so many milliseconds to live; answers 1 or 0 as EXPIRE does",
-	Syntax:     "key milliseconds" + expireSyntax,
-	Categories: []string{"keyspace"},
-	Differs:    expireDiffers + "Time is the cluster's: it stands still while there is no leader.",
-	Plan:       planExpire("pexpire", 1, false),
-}
-
-var expireatCommand = Command{
-	Name: "expireat", Arity: -3, Flags: Writes | Fast,
-	First: 1, Last: 1, Step: 1, Access: "RW update",
-	Group: "generic", Since: "1.2.0", Complexity: "O(log N) in the number of keys",
-	Summary:    "Ends a value at a time in seconds since 1970; answers 1 or 0 as EXPIRE does",
-	Syntax:     "key unix-time-seconds" + expireSyntax,
-	Categories: []string{"keyspace"},
-	Differs:    expireDiffers + "The time becomes a duration by the wall clock of the leader, whichever node is asked.",
-	Plan:       planExpire("expireat", 1000, true),
-}
-
-var pexpireatCommand = Command{
-	Name: "pexpireat", Arity: -3, Flags: Writes | Fast,
-	First: 1, Last: 1, Step: 1, Access: "RW update",
-	Group: "generic", Since: "2.6.0", Complexity: "O(log N) in the number of keys",
-	Summary:    "Ends a value at a time in milliseconds since 1970; answers 1 or 0 as EXPIRE does",
-	Syntax:     "key unix-time-milliseconds" + expireSyntax,
-	Categories: []string{"keyspace"},
-	Differs:    expireDiffers + "The time becomes a duration by the wall clock of the leader, whichever node is asked.",
-	Plan:       planExpire("pexpireat", 1, true),
+// expiring is a command of the EXPIRE family. unit is in milliseconds.
+func expiring(name, since, summary string, unit int64, absolute bool) Command {
+	argument, clock := "milliseconds", "Time is the cluster's: it stands still while there is no leader."
+	if unit == 1000 {
+		argument = "seconds"
+	}
+	if absolute {
+		argument, clock = "unix-time-"+argument, "The time becomes a duration by the wall clock of the leader, whichever node is asked."
+	}
+	return Command{
+		Name: name, Arity: -3, Flags: Writes | Fast,
+		First: 1, Last: 1, Step: 1, Access: "RW update",
+		Group: "generic", Since: since, Complexity: "O(log N) in the number of keys",
+		Summary:    summary,
+		Syntax:     "key " + argument + " [NX | XX | GT | LT]",
+		Categories: []string{"keyspace"},
+		Differs:    "Works on values. A directory or lock is WRONGTYPE, a temporary node TEMPNODE: DTKV.UPDATETTL moves its deadline. " + clock,
+		Plan:       planExpire(name, unit, absolute),
+	}
 }
 
 var (

@@ -90,7 +90,7 @@ func (m *Machine) Apply(e *Entry, see func(op, pos int, v View)) ([]Result, erro
 	m.begin(e, see)
 	d := decoder{data: e.ops, scratch: &m.scratch}
 	for m.pos = 0; m.pos < e.count; m.pos++ {
-		if m.pos%warmBatch == 0 && e.count > 1 {
+		if m.pos%WarmBatch == 0 && e.count > 1 {
 			m.warmed += m.cells.warm(m.ahead[m.pos:])
 		}
 		m.results = append(m.results, d.op(classEntry).apply(m))

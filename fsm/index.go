@@ -61,19 +61,19 @@ func (x *hashIndex) slot(hash uint64, key string) int {
 	return -1
 }
 
-// warmBatch is how many keys warm looks up side by side: about as many loads as a processor has under way at a time.
-const warmBatch = 16
+// WarmBatch is how many keys are looked up side by side: about as many loads as a processor has under way at a time.
+const WarmBatch = 16
 
-// warm loads what finding the keys of these hashes, at most warmBatch, will load. One after the other each lookup would
+// warm loads what finding the keys of these hashes, at most WarmBatch, will load. One after the other each lookup would
 // wait for three or four loads, each of which needs the one before and misses the cache in a large state; side by side
 // they wait together. The sum means nothing: it keeps the compiler from leaving the loads out.
 func (x *hashIndex) warm(hashes []uint64) (sum int) {
 	if len(x.tags) == 0 {
 		return 0
 	}
-	var cells [warmBatch]*cell
+	var cells [WarmBatch]*cell
 	mask := len(x.tags) - 1
-	for n, hash := range hashes[:min(len(hashes), warmBatch)] {
+	for n, hash := range hashes[:min(len(hashes), WarmBatch)] {
 		tag := tagOf(hash)
 		i := int(tag >> x.shift)
 		for last := i + maxProbe; i < last && x.tags[i&mask] != 0; i++ {
@@ -83,7 +83,7 @@ func (x *hashIndex) warm(hashes []uint64) (sum int) {
 			}
 		}
 	}
-	var nodes [warmBatch]*Node
+	var nodes [WarmBatch]*Node
 	for n, c := range cells {
 		if c != nil {
 			nodes[n] = c.node

@@ -39,12 +39,12 @@ func (v View) Lookup(key []byte) (*Node, bool) {
 	return n, n != nil
 }
 
-// Warm makes Lookups of these keys, which should follow at once, wait for memory together instead of one after the other.
+// Warm makes Lookups of these keys, at best [WarmBatch] of them, which should follow at once, wait for memory together instead of one after the other.
 // The number that it returns means nothing, but has to be kept somewhere, or the compiler might leave the work out.
 func (v View) Warm(keys [][]byte) (sum int) {
-	var hashes [warmBatch]uint64
+	var hashes [WarmBatch]uint64
 	for len(keys) > 0 {
-		some := keys[:min(len(keys), warmBatch)]
+		some := keys[:min(len(keys), WarmBatch)]
 		for i, key := range some {
 			hashes[i] = v.s.hash(alias(key))
 		}

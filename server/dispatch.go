@@ -307,7 +307,7 @@ func (c *conn) readState() error {
 func (c *conn) look(v fsm.View) {
 	u := c.unit
 	for first := u.next; u.next < len(u.pending) && c.out.Len() < flushAt; {
-		if (u.next-first)%warmKeys == 0 {
+		if (u.next-first)%fsm.WarmBatch == 0 {
 			c.warm(v)
 		}
 		p, start := &u.pending[u.next], c.out.Len()
@@ -322,15 +322,12 @@ func (c *conn) look(v fsm.View) {
 	}
 }
 
-// warmKeys is how many keys are looked up ahead.
-const warmKeys = 16
-
 // warm looks up ahead what the next reads look up.
 func (c *conn) warm(v fsm.View) {
-	var keys [warmKeys][]byte
+	var keys [fsm.WarmBatch][]byte
 	n := 0
 	rest := c.unit.pending[c.unit.next:]
-	for i := range rest[:min(len(rest), warmKeys)] {
+	for i := range rest[:min(len(rest), fsm.WarmBatch)] {
 		if key := rest[i].key; key != nil {
 			keys[n] = key
 			n++
