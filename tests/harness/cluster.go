@@ -36,6 +36,11 @@ func StartCluster(t testing.TB, n int, o Options) *Cluster {
 	return c
 }
 
+// ClusterOf is the cluster that some nodes are which a test has started by itself, n1 the first.
+func ClusterOf(t testing.TB, servers ...*Server) *Cluster {
+	return &Cluster{t: t, Options: Options{Password: servers[0].Password, CA: servers[0].CA}, Servers: servers}
+}
+
 func (c *Cluster) launch(id, peerAddr string, more ...string) *Server {
 	c.t.Helper()
 	o := c.Options
