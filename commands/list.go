@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"encoding/hex"
+
 	"github.com/dtkv/dtkv/fsm"
 	"github.com/dtkv/dtkv/resp"
 )
@@ -149,19 +151,36 @@ func ownerOfNode(n *fsm.Node) fsm.Owner {
 }
 
 var indexCommand = Command{
-	Name: "dtkv.index", Arity: 1, Flags: ReadOnly | Fast,
-	Group: "dtkv", Since: "0.1.0", Complexity: "O(1)",
-	Summary:    "Answers a map of the applied log index and the leader's term",
+	Name: "dtkv.index", Arity: -1, Flags: ReadOnly | Fast,
+	Group: "dtkv", Since: "0.1.0", Complexity: "O(1); with DIGEST O(N) in the number of nodes and the bytes in them",
+	Summary: "Answers a map of the applied log index and the leader's term; with DIGEST also the SHA-256 of the whole state there, " +
+		"which is the same at all nodes of a cluster",
+	Syntax:     "[DIGEST]",
 	Categories: []string{"tree"},
 	Plan:       planIndex,
 }
 
-func planIndex(*resp.Args, Settings) (Plan, error) {
-	return read(func(w *resp.Writer, v fsm.View) {
-		w.Map(2)
+func planIndex(a *resp.Args, _ Settings) (Plan, error) {
+	digest := a.More()
+	if digest && a.Keyword() != "DIGEST" || a.More() {
+		return Plan{}, resp.ErrSyntax
+	}
+	plan, err := read(func(w *resp.Writer, v fsm.View) {
+		fields := 2
+		if digest {
+			fields++
+		}
+		w.Map(fields)
 		w.BulkString("index")
 		w.Int(int64(v.Index()))
 		w.BulkString("term")
 		w.Int(int64(v.LeaderTerm()))
+		if digest {
+			w.BulkString("digest")
+			sum := v.Digest()
+			w.BulkString(hex.EncodeToString(sum[:]))
+		}
 	})
+	plan.Long = digest
+	return plan, err
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -194,4 +196,53 @@ func TestHandOverMovesLeadership(t *testing.T) {
 	n.HandOver(testContext(t)) // there is nobody
 	mustSet(t, g, "k", "v")
 	closeNode(t, n)
+}
+
+// narrow is a connection that, while it is so, breaks when much is written to it at once.
+type narrow struct {
+	net.Conn
+	is *atomic.Bool
+}
+
+func (n narrow) Write(b []byte) (int, error) {
+	if n.is.Load() && len(b) > 4<<10 {
+		n.Close()
+		return 0, errors.New("too narrow for that")
+	}
+	return n.Conn.Write(b)
+}
+
+// A learner that answers and yet does not get on is no voter to count on.
+func TestALearnerThatLacksMuchIsNotPromoted(t *testing.T) {
+	var tight atomic.Bool
+	c := startCluster(t, 1, func(_ int, cfg *Config) {
+		cfg.Sync = SyncOS
+		dial := cfg.dial
+		cfg.dial = func(address string, timeout time.Duration) (net.Conn, error) {
+			conn, err := dial(address, timeout)
+			return narrow{conn, &tight}, err
+		}
+	})
+	i := c.grow(func(cfg *Config) { cfg.Learner = true })
+	c.start(i)
+	c.set(-1, "k", "v")
+	c.agree()
+	c.membersAre("n1v n2l")
+
+	tight.Store(true)
+	c.set(-1, "k", text(64<<10)) // does not get through, nor does what comes behind it
+	g := c.group(0)
+	var last raft.Future
+	for range promoteLag + 10 {
+		last = g.raft.Barrier(0) // an entry each
+	}
+	if err := last.Error(); err != nil {
+		t.Fatal(err)
+	}
+	c.refused(0, change{Kind: promote, ID: "n2"}, "lacks 10")
+	c.refused(i, change{Kind: promote, ID: "n2"}, "more than 10000")
+	tight.Store(false)
+	eventually(t, "the learner to get on", func() bool { return c.group(i).raft.LastIndex()+promoteLag > g.raft.LastIndex() })
+	c.must(i, change{Kind: promote, ID: "n2"})
+	c.membersAre("n1v n2v")
 }

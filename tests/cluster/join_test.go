@@ -24,34 +24,6 @@ func has(c *harness.Cluster, s *harness.Server, role string) {
 
 func digits(n int) string { return fmt.Sprint(n) }
 
-// A cluster grows from one node to five while it is written to, and shrinks to the last three again. Nothing that was
-// acknowledged is lost.
-func TestAClusterGrowsAndShrinksUnderLoad(t *testing.T) {
-	c := harness.StartCluster(t, 1, harness.Options{})
-	w := write(t, c)
-	for i := 2; i <= 5; i++ {
-		has(c, c.Join(), "voter")
-	}
-	w.hear(t, 50)
-	for range 2 {
-		gone := c.Running()[0] // the leader, more often than not
-		want(t, c.Running()[1], "+OK\r\n", "DTKV.CLUSTER", "REMOVE", c.Node(gone))
-		if code := gone.Wait(t); code != 1 || !strings.Contains(gone.Log(), "was removed from the cluster") {
-			t.Errorf("%s ended with code %d after its removal:\n%s", c.Node(gone), code, gone.Log())
-		}
-		again := harness.Launch(t, gone.Options)
-		if code := again.Wait(t); code != 1 || !strings.Contains(again.Log(), "under a new id") {
-			t.Errorf("%s ended with code %d, started again:\n%s", c.Node(gone), code, again.Log())
-		}
-		w.hear(t, 50)
-	}
-	if n := len(c.Running()); n != 3 {
-		t.Errorf("%d nodes run", n)
-	}
-	w.end(t)
-	t.Logf("%d writes acknowledged, %d in doubt, %d refused for want of a leader", w.last, w.doubts, w.refused)
-}
-
 func TestALearnerHasNoVote(t *testing.T) {
 	c := harness.StartCluster(t, 1, harness.Options{})
 	learner := c.Join("--learner", "yes")

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -9,21 +10,28 @@ import (
 	"github.com/dtkv/dtkv/tests/harness"
 )
 
-// writer counts a key up through whichever node takes its writes, and remembers what was acknowledged.
+// writer counts up through whichever node takes its writes, under a key of its own for each number, and remembers what was
+// acknowledged.
 type writer struct {
 	c    *harness.Cluster
+	name string
 	stop chan struct{}
 	done sync.WaitGroup
+	gate sync.Mutex // held while a write is on its way: whoever holds it sees a state that stands still
 
-	mu                    sync.Mutex
-	last, doubts, refused int
-	wrong                 []string // replies that no client is told to expect
+	mu              sync.Mutex
+	doubts, refused int
+	kept            []int    // what was acknowledged, in ascending order
+	wrong           []string // replies that no client is told to expect
 }
 
 // write begins to write.
-func write(t *testing.T, c *harness.Cluster) *writer {
-	w := &writer{c: c, stop: make(chan struct{})}
-	w.done.Go(w.run)
+func write(t *testing.T, c *harness.Cluster) *writer { return writeAs(t, c, "w", 0) }
+
+// writeAs is write for one of several, which begins at the node of that number.
+func writeAs(t *testing.T, c *harness.Cluster, name string, first int) *writer {
+	w := &writer{c: c, name: name, stop: make(chan struct{})}
+	w.done.Go(func() { w.run(first) })
 	t.Cleanup(w.halt)
 	return w
 }
@@ -37,10 +45,10 @@ func (w *writer) halt() {
 	w.done.Wait()
 }
 
-func (w *writer) run() {
-	for next := 1; ; {
-		for _, s := range w.c.Running() {
-			next = w.through(s, next)
+func (w *writer) run(turn int) {
+	for next := 1; ; turn++ {
+		if nodes := w.c.Running(); len(nodes) > 0 {
+			next = w.through(nodes[turn%len(nodes)], next)
 		}
 		select {
 		case <-w.stop:
@@ -50,26 +58,31 @@ func (w *writer) run() {
 	}
 }
 
-// through writes to one node until that fails, and returns the number to go on with.
+// key is where a number stands. There are many, so that a state has something to compare, and not too many.
+func (w *writer) key(n int) string { return fmt.Sprint(w.name, "-", n%1000) }
+
+// through writes to one node until that fails, or for a while, and returns the number to go on with.
 func (w *writer) through(s *harness.Server, next int) int {
 	conn, err := harness.Connect(s.Addr)
 	if err != nil {
 		return next
 	}
 	defer conn.Close()
-	for {
+	for range 200 {
 		select {
 		case <-w.stop:
 			return next
 		default:
 		}
-		reply, err := conn.Do("SET", "counter", digits(next))
+		w.gate.Lock()
+		reply, err := conn.Do("SET", w.key(next), digits(next))
+		w.gate.Unlock()
 		w.mu.Lock()
 		switch {
 		case err != nil:
 			w.doubts++
 		case reply == "+OK\r\n":
-			w.last = next
+			w.kept = append(w.kept, next)
 		case strings.HasPrefix(reply, "-INDOUBT"):
 			w.doubts++
 		case strings.HasPrefix(reply, "-CLUSTERDOWN"), strings.HasPrefix(reply, "-LOADING"):
@@ -78,11 +91,12 @@ func (w *writer) through(s *harness.Server, next int) int {
 			w.wrong = append(w.wrong, reply)
 		}
 		w.mu.Unlock()
-		if err != nil || reply[0] == '-' {
-			return next + 1
-		}
 		next++
+		if err != nil || reply[0] == '-' {
+			return next
+		}
 	}
+	return next
 }
 
 // hear waits for so many more acknowledged writes.
@@ -95,20 +109,30 @@ func (w *writer) hear(t *testing.T, more int) {
 func (w *writer) acknowledged() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.last
+	return len(w.kept)
 }
 
-// end stops writing and checks that the newest acknowledged write, or one after it that was in doubt, is there.
+// end stops writing and checks at every node that each key has what was acknowledged last, or what was tried after that.
 func (w *writer) end(t *testing.T) {
 	t.Helper()
 	w.halt()
 	for _, wrong := range w.wrong {
 		t.Errorf("a write was answered %q", wrong)
 	}
-	reply := harness.Dial(t, w.c.Leader().Addr).Must(t, "GET", "counter")
-	_, value, _ := strings.Cut(reply, "\r\n")
-	value = strings.TrimSuffix(value, "\r\n")
-	if len(value) < len(digits(w.last)) || len(value) == len(digits(w.last)) && value < digits(w.last) {
-		t.Errorf("the counter is %q, and %d was acknowledged", reply, w.last)
+	newest := map[string]int{}
+	for _, n := range w.kept {
+		newest[w.key(n)] = n
 	}
+	for _, s := range w.c.Running() {
+		conn := harness.Dial(t, s.Addr)
+		for key, kept := range newest {
+			reply := conn.Must(t, "GET", key)
+			_, value, _ := strings.Cut(reply, "\r\n")
+			var got int
+			if _, err := fmt.Sscan(value, &got); err != nil || got < kept || w.key(got) != key {
+				t.Errorf("at %s, %s is %q, and %d was acknowledged", w.c.Node(s), key, reply, kept)
+			}
+		}
+	}
+	t.Logf("%s: %d writes acknowledged, %d in doubt, %d refused for want of a leader", w.name, len(w.kept), w.doubts, w.refused)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -144,6 +145,42 @@ func (c *Cluster) Node(s *Server) string {
 func (c *Cluster) Eventually(what string, done func() bool) {
 	c.t.Helper()
 	Eventually(c.t, what, done)
+}
+
+// Same waits until the states of all nodes that run are the same, to the byte, at one index of the log.
+func (c *Cluster) Same() {
+	c.t.Helper()
+	var states []string
+	defer func() {
+		if c.t.Failed() {
+			c.t.Logf("the states of the nodes: %q", states)
+		}
+	}()
+	c.Eventually("all nodes to have one state", func() bool {
+		states = nil
+		for _, s := range c.Running() {
+			state, err := s.digest()
+			if err != nil {
+				return false
+			}
+			states = append(states, state)
+		}
+		return len(slices.Compact(slices.Clone(states))) == 1
+	})
+}
+
+// digest is what DTKV.INDEX DIGEST says at this node.
+func (s *Server) digest() (string, error) {
+	c, err := Connect(s.Addr)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	reply, err := c.Do("DTKV.INDEX", "DIGEST")
+	if err == nil && !strings.Contains(reply, "digest") {
+		err = errors.New(reply)
+	}
+	return reply, err
 }
 
 // Status is what DTKV.CLUSTER STATUS says at this node.
