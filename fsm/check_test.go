@@ -13,6 +13,10 @@ func TestOnlyWholeOperationsOfClientsAreLetIn(t *testing.T) {
 		data[at] = to
 		return data
 	}
+	group := (&RemoveGroup{3, 4}).AppendTo(nil)
+	if c := (Checker{Catalog: true}); c.Check(group, 1) != nil || c.Check((&LeaderStart{}).AppendTo(nil), 1) == nil {
+		t.Error("group 0 takes changes of the catalogue from other nodes, and no more")
+	}
 	var c Checker
 	for _, test := range []struct {
 		name  string
@@ -28,6 +32,7 @@ func TestOnlyWholeOperationsOfClientsAreLetIn(t *testing.T) {
 		{"cut off", set[:len(set)-1], 1, false},
 		{"of a newer release", changed(0, 200), 2, false},
 		{"with another inside that is of a newer release", changed(len(two)-len(set), 200), 2, false},
+		{"of group 0", group, 1, false},
 		{"of a leader", (&LeaderStart{}).AppendTo(nil), 1, false},
 	} {
 		if err := c.Check(test.data, test.count); (err == nil) != test.ok || err != nil && !errors.Is(err, ErrCorrupt) {

@@ -53,6 +53,7 @@ const (
 	classPlain class = iota
 	classBatch
 	classTxn
+	classCatalog
 	classLeader
 	classEntry // the limit in an entry itself, where all may stand
 )
@@ -63,7 +64,9 @@ func classOf(code byte) class {
 		return classBatch
 	case codeTxn:
 		return classTxn
-	case codeLeaderStart, codeAddGroup, codeRemoveGroup, codeSetGroupNode, codeNodeLeaves:
+	case codeAddGroup, codeRemoveGroup, codeSetGroupNode, codeNodeLeaves:
+		return classCatalog
+	case codeLeaderStart:
 		return classLeader
 	}
 	return classPlain

@@ -68,6 +68,7 @@ func (s state) applyOne(l *raft.Log) error {
 	g.mu.Lock()
 	results, err := g.machine.Apply(&entry, b.observer())
 	view := g.machine.View()
+	catalogued := view.CatalogIndex()
 	clock, leader, deadline := view.ClusterMillis(), view.LeaderTerm(), nextDeadline(view)
 	b.deliver(results)
 	g.tip.index, g.tip.term = l.Index, l.Term
@@ -81,6 +82,10 @@ func (s state) applyOne(l *raft.Log) error {
 	g.noteApplied(l)
 	g.expiry.Note(deadline)
 	g.noteLeader(&entry, leader, clock)
+	if catalogued != g.catalogued {
+		g.catalogued = catalogued
+		g.node.keeper.look()
+	}
 	if b != nil {
 		g.proposals.applied(b, l.Index, l.Term)
 	}
@@ -143,6 +148,7 @@ func (s state) Restore(r io.ReadCloser) error {
 	s.applied.Store(v.Index())
 	s.arrivals.reached(v.Index())
 	s.leaderTerm = v.LeaderTerm()
+	s.catalogued = v.CatalogIndex()
 	s.expiry.Note(nextDeadline(v))
 	if s.cfg.Observer != nil {
 		s.cfg.Observer.Restored(s.id, v.Index(), v)
@@ -152,6 +158,7 @@ func (s state) Restore(r io.ReadCloser) error {
 	}
 	newest := s.newest.Load()
 	s.configure(newest.ConfigurationIndex, newest.Configuration)
+	s.node.keeper.look()
 	return nil
 }
 

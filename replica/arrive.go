@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -62,5 +63,19 @@ func (a *arrivals) at(applied *atomic.Uint64, index uint64, fn func()) {
 	a.mu.Unlock()
 	if now := applied.Load(); now >= index {
 		a.wake(now) // it came in between and may have seen nobody
+	}
+}
+
+// await returns once the entry at index, or a later one, is applied here.
+func (g *Group) await(ctx context.Context, index uint64) error {
+	done := make(chan struct{})
+	g.arrivals.at(&g.applied, index, func() { close(done) })
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-g.stopped:
+		return ErrClosed
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -230,18 +231,16 @@ func (g *Group) successor(term uint64, now *configuration, id string) (best raft
 // HandOver gives leadership away in every group that this node leads and that has another voter. A node that is about to
 // stop calls it, so that nobody waits for an election. It takes as long as ctx allows, and failure means an election.
 func (n *Node) HandOver(ctx context.Context) {
-	n.mu.Lock()
-	groups := make([]*Group, 0, len(n.groups))
-	for _, g := range n.groups {
-		groups = append(groups, g)
-	}
-	n.mu.Unlock()
-	for _, g := range groups {
+	var wg sync.WaitGroup
+	for _, g := range n.held() {
 		if !g.leads(g.ready.Load()) || g.stores.log.sole.Load() {
 			continue
 		}
-		if err := g.changeHere(ctx, change{Kind: transfer}); err != nil {
-			g.cfg.Logger.Warn("leadership was not handed over", "group", g.id, "error", err)
-		}
+		wg.Go(func() {
+			if err := g.changeHere(ctx, change{Kind: transfer}); err != nil {
+				g.cfg.Logger.Warn("leadership was not handed over", "group", g.id, "error", err)
+			}
+		})
 	}
+	wg.Wait()
 }

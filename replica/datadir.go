@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Names inside a data directory. Everything of a group lies below groups/<id>.
+// Names inside a data directory. Everything of group 0 lies below groups/0, of others below groups/<id>-<generation>.
 const (
 	metaFile = "dtkv.json"
 	lockFile = "LOCK"
@@ -37,6 +37,10 @@ type metadata struct {
 	Removed   bool `json:"removed,omitempty"`    // the cluster removed it
 
 	Unfinished string `json:"unfinished,omitempty"` // the command that is making the directory, or was when it died
+
+	// Groups are the directories of the groups beside group 0 that this node has held and not been told to remove. In one
+	// that is not listed nothing was promised to anybody.
+	Groups []string `json:"groups,omitempty"`
 }
 
 // write replaces dtkv.json.

@@ -270,6 +270,7 @@ func (q *proposals) takeWrite(s *session, payload []byte, answer func([]byte, er
 		answer: func(data []byte) { answer(data, nil) },
 	}
 	g := q.group
+	s.guest.checker.Catalog = g.id == 0
 	if err := s.guest.checker.Check(payload[fsm.HeaderSize:], b.ops); err != nil || b.origin == g.origin {
 		if err == nil {
 			err = fmt.Errorf("a write under the origin of the leader: %w", errDamaged)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,7 +37,7 @@ import (
 //
 // mu is a leaf: nothing is called, sent or logged while it is held, but the machine and the callbacks of Read.
 type Group struct {
-	id     int
+	place
 	node   *Node
 	cfg    Config
 	origin uint64 // tells this process's proposals from all others'
@@ -66,14 +65,15 @@ type Group struct {
 
 	ready      atomic.Uint64                     // the newest term in which this node leads and has applied its LeaderStart
 	leaderTerm uint64                            // the machine's newest leader term; of the apply goroutine
+	catalogued uint64                            // the machine's catalogue index; of the apply goroutine
 	applied    atomic.Uint64                     // index of the newest entry folded in
 	logged     atomic.Int64                      // bytes of log since the newest snapshot was begun
 	snapshots  atomic.Uint64                     // taken since the start of the process
 	newest     atomic.Pointer[raft.SnapshotMeta] // the newest snapshot on disk, zero if there is none
 
 	configured atomic.Pointer[configuration] // the newest committed configuration, never nil
-	clients    addresses                     // of the nodes that were met
 	changing   chan struct{}                 // holds one value while this node changes the configuration
+	stirred    chan struct{}                 // holds one value when keepPlace is to look at once
 
 	turn    turn          // wakes those who wait for a leader
 	stopped chan struct{} // closed when the group ends; every wait selects on it
@@ -106,12 +106,27 @@ func (t *turn) changed() {
 	}
 }
 
-// openGroup opens what the group has on disk, or forms it, and starts its Raft.
-func openGroup(n *Node, id int) (*Group, error) {
+// place is a group as this node is to open it.
+type place struct {
+	id         int
+	generation uint64
+	founders   []raft.Server // if nothing is on disk, found the group with these; if there are none, wait for its leader
+}
+
+// name is that of the group's directory.
+func (p place) name() string {
+	if p.id == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%d-%d", p.id, p.generation)
+}
+
+// openGroup opens what the group has on disk, or founds it, and starts its Raft.
+func openGroup(n *Node, p place) (*Group, error) {
 	var seed [8]byte
 	rand.Read(seed[:])
 	g := &Group{
-		id:      id,
+		place:   p,
 		node:    n,
 		cfg:     n.cfg,
 		origin:  binary.LittleEndian.Uint64(seed[:]),
@@ -121,8 +136,12 @@ func openGroup(n *Node, id int) (*Group, error) {
 		fates:   make(chan struct{}),
 
 		changing: make(chan struct{}, 1),
+		stirred:  make(chan struct{}, 1),
 		unlinked: make(chan struct{}, 1),
 		deposed:  make(chan struct{}, 1),
+	}
+	if p.id == 0 {
+		n.base = g
 	}
 	g.configured.Store(&configuration{})
 	g.answers = newAnswerer(g.patience(), g.admitMember)
@@ -131,8 +150,9 @@ func openGroup(n *Node, id int) (*Group, error) {
 	g.listen()
 	g.expiry = ttl.NewLoop(&expiring{group: g})
 	g.watch = newWatchdog(g.cfg.DiskStall, n.fail)
-	logger := raftLog{slog: g.cfg.Logger, hclog: raftLogger(g.cfg.Logger)}
-	dir := filepath.Join(g.cfg.DataDir, groupDir, strconv.Itoa(id))
+	named := g.cfg.Logger.With("group", p.id)
+	logger := raftLog{slog: named, hclog: raftLogger(named)}
+	dir := filepath.Join(g.cfg.DataDir, groupDir, p.name())
 	var err error
 	if g.stores, err = openStores(dir, g.cfg, g.watch, logger); err != nil {
 		return nil, err
@@ -141,7 +161,7 @@ func openGroup(n *Node, id int) (*Group, error) {
 		return nil, errors.Join(err, g.stores.close())
 	}
 	stream := &raftStream{
-		hello:    n.hello("", id, useRaft),
+		hello:    n.hello("", p, useRaft),
 		addr:     announced{n.address},
 		dial:     g.cfg.dial,
 		incoming: make(chan net.Conn),
@@ -151,12 +171,7 @@ func openGroup(n *Node, id int) (*Group, error) {
 	if err := g.startRaft(logger); err != nil {
 		return nil, errors.Join(err, g.transport.close(), g.stores.close())
 	}
-	n.peers.serve(use{id, useRaft}, stream.door())
-	n.peers.serve(use{id, useChange}, n.peers.responder(g.answerChange))
-	n.peers.serve(use{id, useJoin}, n.peers.responder(g.answerJoin))
-	n.peers.serve(use{id, useMeet}, n.peers.responder(g.answerMeet))
-	n.peers.serve(use{id, useTerm}, door{admit: g.admitMember, accept: g.answerTerms})
-	n.peers.serve(use{id, useForward}, door{admit: g.admitMember, accept: g.answers.accept})
+	g.openDoors(stream)
 	g.wg.Go(g.watch.run)
 	g.wg.Go(g.lead)
 	g.wg.Go(g.follow)
@@ -167,6 +182,23 @@ func openGroup(n *Node, id int) (*Group, error) {
 	g.wg.Go(g.keepPlace)
 	go g.followFates()
 	return g, nil
+}
+
+// openDoors lets the streams of other nodes in.
+func (g *Group) openDoors(raft *raftStream) {
+	peers := g.node.peers
+	doors := map[string]door{
+		useRaft:    raft.door(),
+		useChange:  peers.responder(g.answerChange),
+		useOrder:   peers.responder(g.answerOrder),
+		useMeet:    peers.responder(g.answerMeet),
+		useTerm:    {admit: g.admitMember, accept: g.answerTerms},
+		useForward: {admit: g.admitMember, accept: g.answers.accept},
+	}
+	if g.id == 0 {
+		doors[useJoin] = peers.responder(g.answerJoin)
+	}
+	peers.serve(g.place, doors)
 }
 
 // Origin is the number of this process in the tickets of those who wait for locks, unlike that of any other process.
@@ -213,18 +245,14 @@ func (g *Group) startRaft(logger raftLog) error {
 	if err != nil {
 		return err
 	}
-	if !exists && g.node.meta.Joined == 0 {
-		servers := []raft.Server{{ID: c.LocalID, Address: g.transport.LocalAddr()}}
-		if len(g.cfg.Peers) > 0 {
-			servers = nil
-			for _, p := range g.cfg.Peers {
-				servers = append(servers, raft.Server{ID: raft.ServerID(p.ID), Address: raft.ServerAddress(p.Address)})
-			}
-		}
-		err := raft.BootstrapCluster(c, g.stores.log, g.stores.stable, g.stores.snaps, g.transport, raft.Configuration{Servers: servers})
+	if !exists && len(g.founders) > 0 {
+		err := raft.BootstrapCluster(c, g.stores.log, g.stores.stable, g.stores.snaps, g.transport, raft.Configuration{Servers: g.founders})
 		if err != nil {
 			return fmt.Errorf("form group %d: %w", g.id, err)
 		}
+	}
+	if err := g.node.recordGroup(g.place, true); err != nil { // before the group can promise anything to anybody
+		return err
 	}
 	if g.raft, err = raft.NewRaft(c, state{g}, g.stores.log, g.stores.stable, g.stores.snaps, g.transport); err != nil {
 		return fmt.Errorf("%s: %w", g.stores.dir, err)
@@ -279,7 +307,7 @@ const closeWait = 3 * time.Second
 
 // close finishes what is in flight and ends the group.
 func (g *Group) close() error {
-	g.node.peers.forget(g.id)
+	g.node.peers.forget(g.place)
 	g.proposals.close()
 	select {
 	case <-g.proposals.idle:

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -28,10 +27,37 @@ type LogEntry struct {
 	Text        string    // of a configuration
 }
 
+// groupPath finds the directory of a group, of its newest generation.
+func groupPath(dataDir string, group int) (string, error) {
+	dir := filepath.Join(dataDir, groupDir)
+	if group == 0 {
+		return filepath.Join(dir, place{}.name()), nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	newest := place{}
+	for _, e := range entries {
+		var p place
+		_, err := fmt.Sscanf(e.Name(), "%d-%d", &p.id, &p.generation)
+		if err == nil && p.id == group && p.name() == e.Name() && p.generation >= newest.generation {
+			newest = p
+		}
+	}
+	if newest.id == 0 {
+		return "", fmt.Errorf("no group %d in %s", group, dir)
+	}
+	return filepath.Join(dir, newest.name()), nil
+}
+
 // InspectLog calls fn for each entry from index from (0: the first) to index to (0: the last), without changing a byte.
 // It may be called while a node runs on the directory, except with the bolt store, whose file is locked.
 func InspectLog(dataDir string, group int, from, to uint64, fn func(LogEntry) error) error {
-	dir := filepath.Join(dataDir, groupDir, strconv.Itoa(group))
+	dir, err := groupPath(dataDir, group)
+	if err != nil {
+		return err
+	}
 	boltLog := filepath.Join(dir, boltLogFile)
 	if _, err := os.Stat(boltLog); err == nil {
 		return inspectBolt(boltLog, from, to, fn)
@@ -115,7 +141,11 @@ func describe(l *raft.Log) LogEntry {
 
 // OpenNewestSnapshot opens the state of a group's newest snapshot for fsm.InspectSnapshot.
 func OpenNewestSnapshot(dataDir string, group int) (io.ReadCloser, error) {
-	dir := filepath.Join(dataDir, groupDir, strconv.Itoa(group), snapshotDir)
+	dir, err := groupPath(dataDir, group)
+	if err != nil {
+		return nil, err
+	}
+	dir = filepath.Join(dir, snapshotDir)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("no snapshots of group %d: %w", group, err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -69,7 +70,7 @@ func (n *Node) join() error {
 func (n *Node) askIn(ctx context.Context, at string) (w welcome, err error) {
 	ctx, cancel := context.WithTimeout(ctx, joinTime)
 	defer cancel()
-	h := n.hello("", 0, useJoin)
+	h := n.hello("", place{}, useJoin)
 	h.known = nil // whoever answers
 	if _, err := putQuestion(ctx, n.cfg.dial, at, h, joining{n.address}, &w); err != nil {
 		return w, err
@@ -100,6 +101,23 @@ func (n *Node) record(change func(*metadata)) error {
 	return nil
 }
 
+// recordGroup writes down that this node holds a group, or does not any more.
+func (n *Node) recordGroup(p place, held bool) error {
+	n.metaMu.Lock()
+	at, listed := slices.BinarySearch(n.meta.Groups, p.name())
+	n.metaMu.Unlock()
+	if p.id == 0 || listed == held { // only one goroutine comes here at a time
+		return nil
+	}
+	return n.record(func(m *metadata) {
+		if m.Groups = slices.Clone(m.Groups); held {
+			m.Groups = slices.Insert(m.Groups, at, p.name())
+		} else {
+			m.Groups = slices.Delete(m.Groups, at, at+1)
+		}
+	})
+}
+
 // wantsVote reports whether the node is to ask for a vote.
 func (n *Node) wantsVote() bool {
 	n.metaMu.Lock()
@@ -107,8 +125,9 @@ func (n *Node) wantsVote() bool {
 	return n.meta.WantsVote
 }
 
-// keepPlace looks after this node's place in the cluster: it asks for the vote that the node came for, has its address
-// changed when it has moved, introduces itself to those it has not met, and ends the node when it was removed.
+// keepPlace looks after this node's place in the group: it has its address changed when it has moved, and while it leads a
+// group beside group 0, it makes the members those that the catalogue names. In group 0 it also asks for the vote that the
+// node came for, introduces the node to those it has not met, and ends it when it was removed.
 func (g *Group) keepPlace() {
 	tick := time.NewTicker(keepPoll)
 	defer tick.Stop()
@@ -125,26 +144,37 @@ func (g *Group) keepPlace() {
 		case <-g.stopped:
 			return
 		case <-tick.C:
+		case <-g.stirred:
 		}
-		g.meetOthers(ctx, met)
-		self, member := g.configured.Load().find(g.node.meta.NodeID)
-		if !member {
-			continue
+		if g.id == 0 {
+			g.meetOthers(ctx, met)
 		}
-		if err := g.claim(ctx, self); err != nil && err.Error() != said { // it will be tried for as long as it takes
+		// It will be tried for as long as it takes.
+		if err := errors.Join(g.claim(ctx), g.settle(ctx)); err != nil && err.Error() != said {
 			said = err.Error()
-			g.cfg.Logger.Info("this node's place in the cluster is not yet as it should be", "group", g.id, "error", err)
+			g.cfg.Logger.Info("the members are not yet as they should be", "group", g.id, "error", err)
 		}
 	}
 }
 
+// stir lets keepPlace look at once.
+func (g *Group) stir() {
+	select {
+	case g.stirred <- struct{}{}:
+	default:
+	}
+}
+
 // claim asks for what this node lacks.
-func (g *Group) claim(ctx context.Context, self raft.Server) error {
+func (g *Group) claim(ctx context.Context) error {
+	self, member := g.configured.Load().find(g.node.meta.NodeID)
 	switch {
+	case !member:
+		return nil
 	case self.Address != g.transport.LocalAddr():
 		_, err := g.change(ctx, change{Kind: move, ID: string(self.ID), Address: string(g.transport.LocalAddr())})
 		return err
-	case !g.node.wantsVote():
+	case g.id != 0 || !g.node.wantsVote():
 		return nil
 	case self.Suffrage != raft.Voter:
 		if err := g.Promote(ctx, string(self.ID)); err != nil {

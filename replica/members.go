@@ -70,6 +70,10 @@ func (g *Group) configure(index uint64, c raft.Configuration) {
 	known := &configuration{index, c.Servers}
 	g.configured.Store(known)
 	g.turn.changed()
+	g.node.keeper.look()
+	if g.id != 0 {
+		return
+	}
 	// An older one than the one that took the node in lacks it, too.
 	if _, member := known.find(g.node.meta.NodeID); !member && index > g.node.meta.Joined {
 		g.node.removed()
@@ -86,6 +90,13 @@ const (
 	remove     changeKind = "remove"
 	move       changeKind = "move"
 	transfer   changeKind = "transfer"
+
+	// What the leader of group 0 makes of the catalogue.
+	addGroup    changeKind = "addgroup"
+	removeGroup changeKind = "removegroup"
+
+	// expel removes a node that the catalogue does not want in a group.
+	expel changeKind = "expel"
 )
 
 // change is one change of membership.
@@ -95,10 +106,13 @@ type change struct {
 	Address string     `json:"address,omitempty"` // of a node to be added, or that has moved
 
 	Incarnation string `json:"incarnation,omitempty"` // of a node that asks to be added itself; see identity
+
+	Group int      `json:"group,omitempty"` // to be added or removed
+	Nodes []string `json:"nodes,omitempty"` // that are to hold it; none: all
 }
 
 // AddLearner makes a node a learner of the group: it is sent the log and has no vote. A node that is a member already, at
-// that address, stays what it is.
+// that address, stays what it is. The members of other groups than 0 are members of group 0 too, which knows their addresses.
 //
 // For this and the other changes: the node that leads makes them, one at a time, wherever they are asked for; each returns
 // once it is committed. Errors: *[Refusal] and ErrNoLeader when nothing has changed, ErrInDoubt when nobody knows.
@@ -163,8 +177,7 @@ func (g *Group) change(ctx context.Context, c change) (index uint64, err error) 
 // changeOnce makes a change here if this node leads, and else asks the leader.
 func (g *Group) changeOnce(ctx context.Context, c change) (index uint64, err error) {
 	if g.leads(g.ready.Load()) {
-		err := g.changeHere(ctx, c)
-		return g.configured.Load().index, err
+		return g.changeWhere(ctx, c)
 	}
 	address, id := g.raft.LeaderWithID()
 	if id == "" || id == g.transport.id {
@@ -175,13 +188,16 @@ func (g *Group) changeOnce(ctx context.Context, c change) (index uint64, err err
 
 // check refuses what no configuration could allow.
 func (c change) check() error {
-	if c.Kind == transfer && c.ID == "" {
+	switch {
+	case c.Kind == transfer && c.ID == "":
 		return nil
+	case c.Kind == addGroup || c.Kind == removeGroup:
+		return c.checkGroup()
 	}
 	if err := CheckNodeID(c.ID); err != nil {
 		return &Refusal{err.Error()}
 	}
-	if c.Kind != addLearner && c.Kind != move {
+	if c.Kind != move && (c.Kind != addLearner || c.Address == "") {
 		return nil
 	}
 	if err := CheckAddress(c.Address); err != nil {
@@ -212,6 +228,17 @@ func CheckAddress(address string) error {
 	return nil
 }
 
+// changeWhere makes a change on the node that leads, and returns the index up to which the others must have come to see it.
+func (g *Group) changeWhere(ctx context.Context, c change) (index uint64, err error) {
+	if err := g.changeHere(ctx, c); err != nil {
+		return 0, err
+	}
+	if c.Kind == addGroup || c.Kind == removeGroup {
+		return g.applied.Load(), nil
+	}
+	return g.configured.Load().index, nil
+}
+
 // changeHere makes a change on the node that leads.
 func (g *Group) changeHere(ctx context.Context, c change) error {
 	select {
@@ -226,6 +253,17 @@ func (g *Group) changeHere(ctx context.Context, c change) error {
 	if !g.leads(term) {
 		return ErrNoLeader
 	}
+	switch {
+	case c.Kind == addGroup || c.Kind == removeGroup:
+		return g.changeGroups(ctx, term, c)
+	case g.id == 0:
+		return g.changeNodes(ctx, term, c)
+	}
+	return g.changePlaces(ctx, term, c)
+}
+
+// alter changes the configuration.
+func (g *Group) alter(ctx context.Context, term uint64, c change) error {
 	// All that earlier leaders committed is applied, see ready: so this is the newest committed configuration, and Raft
 	// refuses the change if there is one after it.
 	now := g.configured.Load()

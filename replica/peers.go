@@ -38,6 +38,8 @@ type hello struct {
 	To      string `json:"to"`
 	Group   int    `json:"group"`
 	Use     string `json:"use"`
+
+	Generation uint64 `json:"generation,omitempty"` // of the group
 	identity
 
 	known *acquaintances // checks who answers; may be nil
@@ -59,6 +61,8 @@ type use struct {
 type door struct {
 	admit  func(hello) error // the reason to refuse a stream; may be nil
 	accept func(net.Conn, hello)
+
+	generation uint64 // of the group that it belongs to
 }
 
 // dialer opens a connection to the peer listener at an address.
@@ -145,7 +149,7 @@ func (p *peerListener) readHello(conn net.Conn) (h hello, d door, err error) {
 	}
 	joins := h.Use == useJoin // then it knows neither the cluster nor its nodes yet
 	p.mu.Lock()
-	_, known := p.doors[use{h.Group, useRaft}]
+	group, known := p.doors[use{h.Group, useRaft}]
 	d, open := p.doors[use{h.Group, h.Use}]
 	if !open {
 		d, open = p.shared[h.Use]
@@ -160,6 +164,8 @@ func (p *peerListener) readHello(conn net.Conn) (h hello, d door, err error) {
 		err = fmt.Errorf("the stream is for node %q, this is %q", h.To, p.meta.NodeID)
 	case !known:
 		err = fmt.Errorf("no group %d here", h.Group)
+	case h.Generation != group.generation:
+		err = fmt.Errorf("group %d here is of generation %d, not %d", h.Group, group.generation, h.Generation)
 	case !open:
 		err = fmt.Errorf("unknown use %q", h.Use)
 	case d.admit != nil:
@@ -197,11 +203,14 @@ func readLine(r io.Reader, limit int) ([]byte, error) {
 	return nil, bufio.ErrTooLong
 }
 
-// serve lets streams of a use in.
-func (p *peerListener) serve(u use, d door) {
+// serve lets streams of a group in.
+func (p *peerListener) serve(g place, doors map[string]door) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.doors[u] = d
+	for name, d := range doors {
+		d.generation = g.generation
+		p.doors[use{g.id, name}] = d
+	}
 }
 
 // serveAll lets streams of a use in, whatever their group, as long as that is open here.
@@ -212,10 +221,10 @@ func (p *peerListener) serveAll(use string, d door) {
 }
 
 // forget closes all doors of a group.
-func (p *peerListener) forget(group int) {
+func (p *peerListener) forget(g place) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	maps.DeleteFunc(p.doors, func(u use, _ door) bool { return u.group == group })
+	maps.DeleteFunc(p.doors, func(u use, _ door) bool { return u.group == g.id })
 }
 
 func (p *peerListener) close() {

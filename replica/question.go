@@ -15,6 +15,7 @@ import (
 // each other all the time goes over streams that stay.
 const (
 	useChange = "change" // make a change of membership, if you lead
+	useOrder  = "order"  // let the leader make a change of membership
 
 	questionLimit = 64 << 10 // bytes of a question or an answer
 	questionTime  = 30 * time.Second
@@ -54,7 +55,12 @@ func (p *peerListener) respond(conn net.Conn, h hello, fn responder) error {
 
 // ask puts a question to another node. sent says whether the node may have read it.
 func (g *Group) ask(ctx context.Context, to raft.Server, use string, question, answer any) (sent bool, err error) {
-	return putQuestion(ctx, g.cfg.dial, string(to.Address), g.node.hello(string(to.ID), g.id, use), question, answer)
+	return g.node.ask(ctx, to, g.place, use, question, answer)
+}
+
+// ask puts a question to a node that holds a group.
+func (n *Node) ask(ctx context.Context, to raft.Server, group place, use string, question, answer any) (sent bool, err error) {
+	return putQuestion(ctx, n.cfg.dial, string(to.Address), n.hello(string(to.ID), group, use), question, answer)
 }
 
 func putQuestion(ctx context.Context, dial dialer, address string, h hello, question, answer any) (sent bool, err error) {
@@ -158,6 +164,14 @@ func (g *Group) answerChange(ctx context.Context, _ hello, question []byte) any 
 	if !g.leads(g.ready.Load()) {
 		return outcomeOf(0, ErrNoLeader)
 	}
-	err := g.changeHere(ctx, c)
-	return outcomeOf(g.configured.Load().index, err)
+	return outcomeOf(g.changeWhere(ctx, c))
+}
+
+// answerOrder makes a change that a node asks for that does not hold the group.
+func (g *Group) answerOrder(ctx context.Context, _ hello, question []byte) any {
+	var c change
+	if err := json.Unmarshal(question, &c); err != nil {
+		return outcomeOf(0, refuse("not a change of membership: %v", err))
+	}
+	return outcomeOf(g.change(ctx, c))
 }

@@ -17,10 +17,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // SyncMode says when a node counts an entry as stored.
@@ -89,7 +93,9 @@ type Config struct {
 
 	Logger *slog.Logger // default slog.Default()
 
-	grace     time.Duration // how long waiters may come back after their node started, before retain; default 2 s
+	grace      time.Duration // how long waiters may come back after their node started, before retain; default 2 s
+	spreadPoll time.Duration // how often leadership is spread; default see there
+
 	heartbeat time.Duration // election and heartbeat timeout; tests shorten it; default 500 ms
 	stall     *stallPoint   // tests hold store calls here; nil otherwise
 
@@ -110,6 +116,7 @@ func (c Config) withDefaults() Config {
 	set(&c.DiskStall, 5*time.Second)
 	set(&c.heartbeat, 500*time.Millisecond)
 	set(&c.grace, 2*time.Second)
+	set(&c.spreadPoll, spreadPoll)
 	if c.Sync == "" {
 		c.Sync = SyncAlways
 	}
@@ -151,7 +158,8 @@ func (c Config) withDefaults() Config {
 
 // Node is this process's part in every group it belongs to.
 //
-// Goroutines: one accepts peer connections (peers); each group lists its own on Group. mu guards groups and is a leaf.
+// Goroutines: one accepts peer connections (peers); one opens and closes groups and one spreads their leaders (keeper); one
+// takes removed groups off the disk (discards); each group lists its own on Group. mu guards groups and is a leaf.
 type Node struct {
 	cfg     Config
 	metaMu  sync.Mutex
@@ -160,7 +168,12 @@ type Node struct {
 	address string   // where other nodes reach this one
 	known   *acquaintances
 	peers   *peerListener
+	clients addresses // of the nodes that were met
 	fatal   chan error
+
+	base     *Group // group 0
+	keeper   *keeper
+	discards *discards // of groups that were removed
 
 	mu     sync.Mutex
 	groups map[int]*Group
@@ -195,15 +208,63 @@ func Open(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n.peers = listenPeers(listener, n.meta, n.known, cfg.Logger)
-	n.onGroups(0, -1)
-	g, err := openGroup(n, 0)
-	if err != nil {
+	n.discards = newDiscards(cfg.Logger)
+	n.keeper = newKeeper(n)
+	if err := n.openGroups(); err != nil {
+		err = errors.Join(err, n.closeGroups())
 		n.peers.close()
-		lock.Close()
-		return nil, err
+		return nil, errors.Join(err, n.discards.close(), lock.Close())
 	}
-	n.groups[0] = g
+	n.keeper.start()
 	return n, nil
+}
+
+// openGroups opens group 0 and the others that this node held when it stopped.
+func (n *Node) openGroups() error {
+	if err := n.open(place{founders: n.founders()}); err != nil {
+		return err
+	}
+	held, err := n.heldGroups()
+	if err != nil {
+		return err
+	}
+	if err := n.sweep(held); err != nil {
+		return err
+	}
+	for _, p := range held {
+		if err := n.open(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// founders returns the first configuration of group 0, nil when this node has joined a cluster.
+func (n *Node) founders() (servers []raft.Server) {
+	switch {
+	case n.meta.Joined != 0:
+		return nil
+	case len(n.cfg.Peers) == 0:
+		return []raft.Server{{ID: raft.ServerID(n.meta.NodeID), Address: raft.ServerAddress(n.address)}}
+	}
+	for _, p := range n.cfg.Peers {
+		servers = append(servers, raft.Server{ID: raft.ServerID(p.ID), Address: raft.ServerAddress(p.Address)})
+	}
+	return servers
+}
+
+// open opens a group and lets it be found.
+func (n *Node) open(p place) error {
+	n.onGroups(p.id, -1)
+	g, err := openGroup(n, p)
+	if err != nil {
+		n.onGroups(-1, p.id)
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.groups[p.id] = g
+	return nil
 }
 
 func (n *Node) onGroups(opened, closed int) {
@@ -227,10 +288,10 @@ func (n *Node) ID() string { return n.meta.NodeID }
 func (n *Node) ClusterID() string { return n.meta.ClusterID }
 
 // hello opens a stream to another node.
-func (n *Node) hello(to string, group int, use string) hello {
+func (n *Node) hello(to string, group place, use string) hello {
 	return hello{
-		Version: peerVersion, Cluster: n.meta.ClusterID, From: n.meta.NodeID, To: to, Group: group, Use: use,
-		identity: n.meta.identity, known: n.known,
+		Version: peerVersion, Cluster: n.meta.ClusterID, From: n.meta.NodeID, To: to, Group: group.id, Use: use,
+		Generation: group.generation, identity: n.meta.identity, known: n.known,
 	}
 }
 
@@ -251,18 +312,37 @@ func (n *Node) fail(err error) {
 
 // Close finishes what is in flight, stops all groups and releases the data directory.
 func (n *Node) Close() error {
-	n.mu.Lock()
-	groups := make([]*Group, 0, len(n.groups))
-	for _, g := range n.groups {
-		groups = append(groups, g)
-	}
-	n.mu.Unlock()
-	var errs []error
-	for _, g := range groups {
-		errs = append(errs, g.close())
-		n.onGroups(-1, g.id)
-	}
+	n.keeper.close()
+	err := n.closeGroups()
 	n.peers.close()
-	errs = append(errs, n.lock.Close())
+	return errors.Join(err, n.discards.close(), n.lock.Close())
+}
+
+// closeGroups closes all groups, side by side, and group 0 last.
+func (n *Node) closeGroups() error {
+	groups := n.held()
+	errs := make([]error, len(groups))
+	var wg sync.WaitGroup
+	for i, g := range groups {
+		if g.id != 0 {
+			wg.Go(func() { errs[i] = g.close() })
+		}
+	}
+	wg.Wait()
+	for i := len(groups) - 1; i >= 0; i-- {
+		if groups[i].id == 0 {
+			errs[i] = groups[i].close()
+		}
+		n.onGroups(-1, groups[i].id)
+	}
 	return errors.Join(errs...)
+}
+
+// held returns the groups that are open here, ordered by id.
+func (n *Node) held() []*Group {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	groups := slices.Collect(maps.Values(n.groups))
+	slices.SortFunc(groups, func(a, b *Group) int { return a.id - b.id })
+	return groups
 }

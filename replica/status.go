@@ -8,9 +8,9 @@ import (
 
 // Member is one node of a group's configuration.
 type Member struct {
-	ID      string
-	Address string
-	Voter   bool
+	ID      string `json:"id"`
+	Address string `json:"address"`
+	Voter   bool   `json:"voter,omitempty"`
 }
 
 // Status is what a group knows of itself at one moment. Its fields are read one after the other, so they may belong to
@@ -76,14 +76,22 @@ func (g *Group) Status() Status {
 	}
 	s.Client = g.cfg.Client
 	if id != g.transport.id {
-		s.Client = g.clients.find(s.LeaderID)
+		s.Client = g.node.clients.find(s.LeaderID)
 	}
-	if f := g.raft.GetConfiguration(); f.Error() == nil {
-		for _, m := range f.Configuration().Servers {
-			s.Members = append(s.Members, Member{ID: string(m.ID), Address: string(m.Address), Voter: m.Suffrage == raft.Voter})
-		}
-	}
+	s.Members = g.latest().members()
 	return s
+}
+
+// members returns the configuration in words that are not Raft's.
+func (c *configuration) members() (list []Member) {
+	for _, s := range c.servers {
+		list = append(list, memberOf(s))
+	}
+	return list
+}
+
+func memberOf(s raft.Server) Member {
+	return Member{ID: string(s.ID), Address: string(s.Address), Voter: s.Suffrage == raft.Voter}
 }
 
 var roles = [...]string{

@@ -22,6 +22,11 @@ type introduction struct {
 	Last       uint64 `json:"last"`       // index of the newest log entry
 	Configured uint64 `json:"configured"` // index of the newest committed configuration that the node knows
 	Member     bool   `json:"member"`     // it has the other node in it
+
+	Term    uint64   `json:"term,omitempty"`
+	Leader  string   `json:"leader,omitempty"`  // id
+	Members []Member `json:"members,omitempty"` // of the newest configuration
+	Leads   int      `json:"leads,omitempty"`   // how many groups the node leads
 }
 
 // Sighting is a member as this node sees it.
@@ -37,29 +42,26 @@ type Sighting struct {
 func (g *Group) Survey(ctx context.Context) []Sighting {
 	ctx, cancel := context.WithTimeout(ctx, surveyTime)
 	defer cancel()
-	servers := g.raft.GetConfiguration().Configuration().Servers
-	list := make([]Sighting, len(servers))
-	done := make(chan struct{})
-	for i, s := range servers {
-		go func() {
-			list[i] = g.look(ctx, s)
-			done <- struct{}{}
-		}()
-	}
-	for range servers {
-		<-done
-	}
+	list, _ := survey(g.latest().servers, func(s raft.Server) (introduction, error) { return g.meet(ctx, s) })
 	return list
 }
 
-// look asks one member how it is.
-func (g *Group) look(ctx context.Context, s raft.Server) Sighting {
-	seen := Sighting{Member: Member{ID: string(s.ID), Address: string(s.Address), Voter: s.Suffrage == raft.Voter}}
-	i, err := g.meet(ctx, s)
-	if err == nil {
-		seen.Up, seen.Client, seen.Version, seen.Last = true, i.Client, i.Version, i.Last
+// survey meets all servers side by side. It also returns what they said, the zero value for those that did not answer.
+func survey(servers []raft.Server, meet func(raft.Server) (introduction, error)) ([]Sighting, []introduction) {
+	list, said := make([]Sighting, len(servers)), make([]introduction, len(servers))
+	var wg sync.WaitGroup
+	for i, s := range servers {
+		list[i].Member = memberOf(s)
+		wg.Go(func() {
+			met, err := meet(s)
+			if err == nil {
+				said[i] = met
+				list[i].Up, list[i].Client, list[i].Version, list[i].Last = true, met.Client, met.Version, met.Last
+			}
+		})
 	}
-	return seen
+	wg.Wait()
+	return list, said
 }
 
 // meet introduces this node to another one.
@@ -68,7 +70,7 @@ func (g *Group) meet(ctx context.Context, s raft.Server) (i introduction, err er
 		return g.introduce(string(s.ID)), nil
 	}
 	if _, err = g.ask(ctx, s, useMeet, g.introduce(string(s.ID)), &i); err == nil {
-		g.clients.note(string(s.ID), i.Client)
+		g.node.clients.note(string(s.ID), i.Client)
 	}
 	return i, err
 }
@@ -77,15 +79,17 @@ func (g *Group) meet(ctx context.Context, s raft.Server) (i introduction, err er
 func (g *Group) introduce(to string) introduction {
 	known := g.configured.Load()
 	_, member := known.find(to)
+	_, leader := g.raft.LeaderWithID()
 	return introduction{
 		Client: g.cfg.Client, Version: g.cfg.Version, Last: g.raft.LastIndex(), Configured: known.index, Member: member,
+		Term: g.raft.CurrentTerm(), Leader: string(leader), Members: g.latest().members(), Leads: len(g.node.led()),
 	}
 }
 
 func (g *Group) answerMeet(_ context.Context, from hello, question []byte) any {
 	var i introduction
 	if err := json.Unmarshal(question, &i); err == nil {
-		g.clients.note(from.From, i.Client)
+		g.node.clients.note(from.From, i.Client)
 	}
 	return g.introduce(from.From)
 }

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ const (
 //     where they can undo a vote that the main loop is just giving (hashicorp/raft issue 695);
 //   - a snapshot that is not newer than what this node has applied is drained and answered, not installed: installing
 //     it would roll the state back and cut the log (issue 697);
+//   - a node that has nothing of the log gives no vote;
 //   - it can ask a member whether it holds a term and where its log ends ([transport.ask]);
 //   - it can tell Raft what the leader has committed before the leader's Raft does ([transport.tell]).
 //
@@ -77,7 +79,7 @@ func (t *transport) relay() {
 			return
 		case <-t.hints.told:
 		case rpc := <-t.consumed:
-			if t.dropStaleSnapshot(rpc) {
+			if t.dropStaleSnapshot(rpc) || t.dropVoteOfNobody(rpc) {
 				continue
 			}
 			select {
@@ -113,6 +115,24 @@ func (t *transport) dropStaleSnapshot(rpc raft.RPC) bool {
 	rpc.Respond(&raft.InstallSnapshotResponse{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}, Term: req.Term, Success: err == nil}, err)
 	return true
 }
+
+// dropVoteOfNobody refuses to vote while this node has nothing of the group's log. It waits to be added then, knows neither
+// the members nor what it may have promised in an earlier life as one of them, and Raft would give its vote to anybody.
+func (t *transport) dropVoteOfNobody(rpc raft.RPC) bool {
+	switch rpc.Command.(type) {
+	case *raft.RequestVoteRequest, *raft.RequestPreVoteRequest, *raft.TimeoutNowRequest:
+	default:
+		return false
+	}
+	if t.raft.LastIndex() > 0 {
+		return false
+	}
+	rpc.Respond(nil, errNoVote)
+	return true
+}
+
+// errNoVote: this node has no vote yet.
+var errNoVote = errors.New("this node is not a member yet")
 
 // ask asks one member whether it holds term now, and where its log ends. It sends what Raft sends as a heartbeat, so the
 // member needs no code for it.

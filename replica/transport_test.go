@@ -75,10 +75,12 @@ func TestStrangersArePolitelyRefused(t *testing.T) {
 }
 
 // rpcTo hands one message to a node as if a peer had sent it.
-func rpcTo(t *testing.T, n *Node, from string) *transport {
+func rpcTo(t *testing.T, n *Node, from string) *transport { return rpcToGroup(t, n, place{}, from) }
+
+func rpcToGroup(t *testing.T, n *Node, p place, from string) *transport {
 	t.Helper()
 	stream := &raftStream{
-		hello:    hello{Version: peerVersion, Cluster: n.ClusterID(), From: from, Use: useRaft},
+		hello:    hello{Version: peerVersion, Cluster: n.ClusterID(), From: from, Use: useRaft, Group: p.id, Generation: p.generation},
 		addr:     announced{"127.0.0.1:1"},
 		dial:     func(a string, d time.Duration) (net.Conn, error) { return net.DialTimeout("tcp", a, d) },
 		incoming: make(chan net.Conn),
