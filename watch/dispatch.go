@@ -34,9 +34,9 @@ type dispatcher struct {
 
 // step dispatches some records of one group and reports whether there were any.
 func (d *dispatcher) step(g *group) bool {
-	records, missed := g.ring.take(d.records[:0])
-	if missed {
-		d.gap(g)
+	records, why := g.ring.take(d.records[:0])
+	if why != none {
+		d.gap(g, why)
 		return true
 	}
 	if len(records) == 0 {
@@ -256,30 +256,38 @@ func (d *dispatcher) flushed(g *group, index uint64, records []Record) {
 	}
 }
 
-// gap tells everybody whom events of the group may concern that some were missed.
-func (d *dispatcher) gap(g *group) {
-	d.h.stats.gaps.Add(1)
+// gap tells everybody whom events of the group may concern that some were missed, or those who asked for events of this very
+// group that it is gone.
+func (d *dispatcher) gap(g *group, why gap) {
+	err, lose := ErrMissed, d.lose
+	if why == removed {
+		err, lose = ErrRemoved, func(t *topic) { d.fail(t, ErrRemoved) }
+	} else {
+		d.h.stats.gaps.Add(1)
+	}
 	d.h.mu.RLock()
 	for _, t := range g.watch {
-		d.lose(t)
+		lose(t)
 	}
 	for t := range g.patterns {
-		d.lose(t)
+		lose(t)
 	}
 	for _, t := range g.keyspace {
-		d.fail(t)
+		d.fail(t, err)
 	}
 	for _, t := range g.keyevent {
-		d.fail(t)
+		d.fail(t, err)
 	}
 	for _, t := range d.h.channels[Pattern] {
-		if t.from == fromNobody && t.mayNotify(g.id) {
-			d.fail(t)
+		if t.from == fromNobody && t.mayNotify(g.id) && (why == missed || t.names(g.id)) {
+			d.fail(t, err)
 		}
 	}
 	d.h.mu.RUnlock()
 	d.wake()
-	d.h.revive(g)
+	if why == missed {
+		d.h.revive(g)
+	}
 	g.wakeAll(Unknown)
 }
 
@@ -291,9 +299,9 @@ func (d *dispatcher) lose(t *topic) {
 	}
 }
 
-func (d *dispatcher) fail(t *topic) {
+func (d *dispatcher) fail(t *topic, err error) {
 	for _, b := range t.subs {
-		if b.s.end(ErrMissed) {
+		if b.s.end(err) {
 			d.woken = append(d.woken, b.s)
 		}
 	}

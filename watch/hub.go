@@ -169,6 +169,23 @@ func (h *Hub) Restored(group int, index uint64, _ fsm.View) {
 	h.poke()
 }
 
+// Removed says that this node does not have the group any more. What was remembered of it is forgotten: a group of that
+// number that comes later has a log of its own. Subscribers who asked for events of this group end with ErrRemoved, parked locks
+// hear Unknown, streams that wait are woken. Call it after the last Applied of the one and before the first of the other.
+func (h *Hub) Removed(id int) {
+	if g, ok := h.groups.Load(id); ok {
+		g.(*group).ring.forget()
+		h.poke()
+	}
+}
+
+// Opened says that State knows the group from now on: those who watch there have waited for it.
+func (h *Hub) Opened(id int) {
+	if g, ok := h.groups.Load(id); ok {
+		h.revive(g.(*group))
+	}
+}
+
 func (h *Hub) poke() {
 	select {
 	case h.signal <- struct{}{}:

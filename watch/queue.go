@@ -14,6 +14,7 @@ type Message struct {
 // a new connection makes a client look at everything anew.
 var (
 	ErrTooSlow = errors.New("subscriber is too slow: its output buffer is full")
+	ErrRemoved = errors.New("the database was removed from this node")
 	ErrMissed  = errors.New("keyspace notifications were missed: the node fell behind or was restored from a snapshot")
 )
 

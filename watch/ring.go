@@ -68,8 +68,17 @@ type ring struct {
 	hidden  int    // records that streams do not show
 	evicted ID     // nothing after it is missing
 	cursor  uint64 // number of the record that the dispatcher takes next
-	gap     bool   // the dispatcher missed something before cursor
+	gap     gap    // what the dispatcher missed before cursor
 }
+
+// gap is why a dispatcher cannot go on where it was. The greater one counts.
+type gap uint8
+
+const (
+	none    gap = iota
+	missed      // events are gone
+	removed     // the group is, and what comes is of another one with its number
+)
 
 // hidden reports whether an event is for parked connections only.
 func hidden(e *fsm.Event) bool { return e.What == fsm.EventWaitEnd }
@@ -88,7 +97,7 @@ func (r *ring) append(index uint64, events []fsm.Event, hearing *atomic.Int64) (
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	heard = hearing.Load() > 0
-	idle := !heard && r.cursor == r.next && !r.gap
+	idle := !heard && r.cursor == r.next && r.gap == none
 	for i := range events {
 		e := &events[i]
 		r.bytes += cost(e)
@@ -108,7 +117,7 @@ func (r *ring) append(index uint64, events []fsm.Event, hearing *atomic.Int64) (
 	case idle:
 		r.cursor = r.next
 	case r.cursor < r.first:
-		r.cursor, r.gap = r.first, true
+		r.cursor, r.gap = r.first, max(r.gap, missed)
 	}
 	return heard
 }
@@ -140,7 +149,16 @@ func (r *ring) restart(index uint64) {
 	defer r.mu.Unlock()
 	r.slots, r.first, r.bytes, r.hidden = nil, r.next, 0, 0
 	r.evicted = ID{index, math.MaxUint64}
-	r.cursor, r.gap = r.next, true
+	r.cursor, r.gap = r.next, max(r.gap, missed)
+}
+
+// forget empties the ring for a group that begins anew, with an empty log.
+func (r *ring) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.slots, r.first, r.bytes, r.hidden = nil, r.next, 0, 0
+	r.evicted = ID{}
+	r.cursor, r.gap = r.next, removed
 }
 
 // oldest returns the least id after which nothing is missing, in its plainest form.
@@ -269,14 +287,14 @@ func (r *ring) count(path string) int {
 }
 
 // take copies to buf the records that the dispatcher has not seen, some hundred of them but whole entries only, and moves
-// its cursor behind them. missed says that there were others before them, which are gone; then it copies none.
-func (r *ring) take(buf []Record) (records []Record, missed bool) {
+// its cursor behind them. After a gap it copies none, and says which.
+func (r *ring) take(buf []Record) ([]Record, gap) {
 	for {
 		r.mu.Lock()
-		if r.gap {
-			r.gap = false
+		if why := r.gap; why != none {
+			r.gap = none
 			r.mu.Unlock()
-			return buf[:0], true
+			return buf[:0], why
 		}
 		for end := min(r.next, r.cursor+stride); r.cursor < end; r.cursor++ {
 			buf = append(buf, *r.slot(r.cursor))
@@ -284,7 +302,7 @@ func (r *ring) take(buf []Record) (records []Record, missed bool) {
 		whole := r.cursor == r.next || r.slot(r.cursor).Index != buf[len(buf)-1].Index
 		r.mu.Unlock() // in a large entry, let apply go on between its parts
 		if whole {
-			return buf, false
+			return buf, none
 		}
 	}
 }

@@ -191,8 +191,8 @@ func TestTheDispatcherTakesWholeEntries(t *testing.T) {
 	}
 	total := 0
 	for {
-		got, missed := r.take(nil)
-		if missed {
+		got, why := r.take(nil)
+		if why != none {
 			t.Fatal("missed something")
 		}
 		if len(got) == 0 {
@@ -212,11 +212,11 @@ func TestAnEntryLargerThanTheRingIsMissed(t *testing.T) {
 	r := newRing(10, 1<<30)
 	somebody.Store(1)
 	r.append(1, eventsFor(25), &somebody)
-	if got, missed := r.take(nil); !missed || len(got) != 0 {
-		t.Errorf("took %d, missed %v", len(got), missed)
+	if got, why := r.take(nil); why != missed || len(got) != 0 {
+		t.Errorf("took %d, gap %v", len(got), why)
 	}
-	if got, missed := r.take(nil); missed || len(got) != 10 {
-		t.Errorf("then took %d, missed %v", len(got), missed)
+	if got, why := r.take(nil); why != none || len(got) != 10 {
+		t.Errorf("then took %d, gap %v", len(got), why)
 	}
 	if got, _, err := r.read("", ID{1, 15}, 0); len(got) != 10 || err != nil {
 		t.Errorf("read %d, %v", len(got), err)

@@ -59,6 +59,19 @@ func parseName(name string) (from source, group int, rest string) {
 	return fromNobody, 0, ""
 }
 
+// GroupOf returns the number of the group whose events a channel carries, or all channels that fit a pattern do. ok is false
+// for other names.
+func GroupOf(k Kind, name string) (group int, ok bool) {
+	if k == Shard || !strings.HasPrefix(name, "__") {
+		return 0, false
+	}
+	if k == Pattern {
+		name = newGlob(name).prefix()
+	}
+	from, group, _ := parseName(name)
+	return group, from != fromNobody
+}
+
 func appendName(b []byte, from source, group int, rest string) []byte {
 	b = append(b, sources[from-1].prefix...)
 	b = strconv.AppendInt(b, int64(group), 10)
@@ -123,6 +136,12 @@ func (t *topic) mayNotify(group int) bool {
 	}
 	from, of, _ := parseName(t.prefix)
 	return from == fromNobody || group < 0 || of == group
+}
+
+// names reports whether a pattern is for the notifications of that group alone.
+func (t *topic) names(group int) bool {
+	from, of, _ := parseName(t.prefix)
+	return from != fromNobody && of == group
 }
 
 // dir returns the directory below which all matches of a watched pattern are.
