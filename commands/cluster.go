@@ -4,12 +4,15 @@ import (
 	"github.com/dtkv/dtkv/resp"
 )
 
-// Change is a change of the members of a group, the one of the connection's database.
+// Change is a change of the members of a group, the one of the connection's database, or of the groups that there are.
 type Change struct {
 	Action  Action
 	Node    string // its id; empty in a TransferLeadership to anybody
-	Address string // of an AddNode: where other nodes reach it, host:port
+	Address string // of an AddNode: where other nodes reach it, host:port; empty: as in group 0
 	Learner bool   // of an AddNode: it is not to get a vote
+
+	Database int      // of an AddGroup or RemoveGroup
+	Nodes    []string // of an AddGroup: the ids of those who are to hold it; none: all, for ever
 }
 
 // Action says what a [Change] does.
@@ -21,6 +24,8 @@ const (
 	DemoteNode
 	RemoveNode
 	TransferLeadership
+	AddGroup
+	RemoveGroup
 )
 
 // Cluster is what a node sees of its cluster. Indexes and terms are Raft's.
@@ -81,13 +86,14 @@ var clusterCommand = Command{
 		"at DTKV.CLUSTER NODES.",
 	Sub: []Command{
 		{
-			Name: "dtkv.cluster|add", Arity: -4, Flags: clusterFlags,
+			Name: "dtkv.cluster|add", Arity: -3, Flags: clusterFlags,
 			Group: "cluster", Since: "0.1.0", Complexity: "O(1)",
 			Summary: "Adds a node, which other nodes reach at that address (host:port), and gives it a vote once it has caught up, for " +
 				"which the command waits up to 20 seconds; with LEARNER it gets none",
-			Syntax:  "node address [LEARNER]",
-			Differs: "A node started with --join adds itself, and asks for its vote by itself unless it was started with --learner.",
-			Plan:    planAddNode,
+			Syntax: "node [address] [LEARNER]",
+			Differs: "A node started with --join adds itself, and asks for its vote by itself unless it was started with --learner. To another " +
+				"database than 0 only nodes of the cluster can be added, and no address is given.",
+			Plan: planAddNode,
 		},
 		nodeCommand("demote", "Takes a node's vote away; it stays as a learner. The leader hands its leadership over first", DemoteNode),
 		helpOf("dtkv.cluster", "cluster", "0.1.0"),
@@ -130,15 +136,22 @@ func nodeCommand(name, summary string, action Action) Command {
 	}
 }
 
-func planChange(c Change) (Plan, error) { return Plan{Kind: Administer, Change: c}, nil }
+func planChange(c Change) (Plan, error) { return Plan{Kind: Administer, Change: &c}, nil }
 
 func planAddNode(a *resp.Args, _ Settings) (Plan, error) {
-	c := Change{Action: AddNode, Node: a.Text(), Address: a.Text()}
-	if a.More() {
-		if a.Keyword() != "LEARNER" {
-			return Plan{}, resp.ErrSyntax
+	c := Change{Action: AddNode, Node: a.Text()}
+	words := a.Rest()
+	if n := len(words); n > 0 && equalFold(words[n-1], "learner") {
+		c.Learner, words = true, words[:n-1]
+	}
+	switch len(words) {
+	case 0:
+	case 1:
+		if c.Address = string(words[0]); c.Address == "-" {
+			c.Address = ""
 		}
-		c.Learner = true
+	default:
+		return Plan{}, resp.ErrSyntax
 	}
 	return planChange(c)
 }

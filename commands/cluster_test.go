@@ -1,6 +1,9 @@
 package commands
 
-import "testing"
+import (
+	"reflect"
+	"testing"
+)
 
 func TestChangesOfTheCluster(t *testing.T) {
 	for _, test := range []struct {
@@ -9,6 +12,9 @@ func TestChangesOfTheCluster(t *testing.T) {
 	}{
 		{[]string{"DTKV.CLUSTER", "ADD", "n4", "h:1"}, Change{Action: AddNode, Node: "n4", Address: "h:1"}},
 		{[]string{"dtkv.cluster", "add", "n4", "h:1", "learner"}, Change{Action: AddNode, Node: "n4", Address: "h:1", Learner: true}},
+		{[]string{"DTKV.CLUSTER", "ADD", "n4"}, Change{Action: AddNode, Node: "n4"}},
+		{[]string{"DTKV.CLUSTER", "ADD", "n4", "-"}, Change{Action: AddNode, Node: "n4"}},
+		{[]string{"DTKV.CLUSTER", "ADD", "n4", "LEARNER"}, Change{Action: AddNode, Node: "n4", Learner: true}},
 		{[]string{"DTKV.CLUSTER", "PROMOTE", "n4"}, Change{Action: PromoteNode, Node: "n4"}},
 		{[]string{"DTKV.CLUSTER", "DEMOTE", "n4"}, Change{Action: DemoteNode, Node: "n4"}},
 		{[]string{"DTKV.CLUSTER", "REMOVE", "n4"}, Change{Action: RemoveNode, Node: "n4"}},
@@ -16,7 +22,7 @@ func TestChangesOfTheCluster(t *testing.T) {
 		{[]string{"DTKV.CLUSTER", "TRANSFER", "n4"}, Change{Action: TransferLeadership, Node: "n4"}},
 	} {
 		r := newRig(t, 2)
-		if got := r.do(test.argv...); got != "+OK\r\n" || r.change != test.want {
+		if got := r.do(test.argv...); got != "+OK\r\n" || !reflect.DeepEqual(r.change, &test.want) {
 			t.Errorf("%q: %q, %+v, want %+v", test.argv, got, r.change, test.want)
 		}
 	}
@@ -28,7 +34,7 @@ func TestChangesThatAreNone(t *testing.T) {
 		argv []string
 		want string
 	}{
-		{[]string{"DTKV.CLUSTER", "ADD", "n4"}, "-ERR wrong number of arguments for 'dtkv.cluster|add' command\r\n"},
+		{[]string{"DTKV.CLUSTER", "ADD"}, "-ERR wrong number of arguments for 'dtkv.cluster|add' command\r\n"},
 		{[]string{"DTKV.CLUSTER", "ADD", "n4", "h:1", "VOTER"}, "-ERR syntax error\r\n"},
 		{[]string{"DTKV.CLUSTER", "ADD", "n4", "h:1", "LEARNER", "n5"}, "-ERR syntax error\r\n"},
 		{[]string{"DTKV.CLUSTER", "TRANSFER", "n4", "n5"}, "-ERR syntax error\r\n"},

@@ -98,19 +98,13 @@ var selectCommand = Command{
 	Summary:    "Chooses the database of the connection",
 	Syntax:     "index",
 	Categories: []string{"connection"},
-	Differs:    "A database is a Raft group: only those that the cluster was given exist.",
-	Plan:       planSelect,
+	Differs: "A database is a Raft group: 0 and those that DTKV.GROUP ADD made exist. One that lives on other nodes only is served by " +
+		"one of them, through this connection. A transaction cannot turn to another database, nor can a connection while it watches keys.",
+	Plan: planSelect,
 }
 
 func planSelect(a *resp.Args, _ Settings) (Plan, error) {
-	db := databaseNumber(a)
-	return local(func(w *resp.Writer, s Session) {
-		if !s.Select(int(db)) {
-			w.Error(resp.ErrDBIndex)
-			return
-		}
-		w.OK()
-	})
+	return Plan{Kind: Select, Database: int32(databaseNumber(a))}, nil
 }
 
 var errNotInt32 = resp.Errorf("ERR", "value is out of range, value must between %d and %d", math.MinInt32, math.MaxInt32)

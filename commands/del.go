@@ -45,11 +45,12 @@ var flushdbCommand = Command{
 var flushallCommand = Command{
 	Name: "flushall", Arity: -1, Flags: Writes,
 	Group: "server", Since: "1.0.0", Complexity: "O(N) in the number of keys",
-	Summary:    "Removes every key of the database",
+	Summary:    "Removes every key of every database",
 	Syntax:     "[ASYNC | SYNC]",
 	Categories: []string{"keyspace", "dangerous"},
-	Differs:    "Another name of FLUSHDB: a database is a Raft group, and no entry spans two. ASYNC and SYNC are the same.",
-	Plan:       planFlush,
+	Differs: "One database after the other, and not in a transaction unless there is only one: no log entry spans two. INDOUBT says " +
+		"that some may have been emptied and others not. ASYNC and SYNC are the same.",
+	Plan: planFlushAll,
 }
 
 func planFlush(a *resp.Args, _ Settings) (Plan, error) {
@@ -61,4 +62,10 @@ func planFlush(a *resp.Args, _ Settings) (Plan, error) {
 		}
 	}
 	return write(&fsm.Flush{}, replyOK)
+}
+
+func planFlushAll(a *resp.Args, s Settings) (Plan, error) {
+	plan, err := planFlush(a, s)
+	plan.Kind = WriteAll
+	return plan, err
 }

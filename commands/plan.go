@@ -24,7 +24,9 @@ const (
 	Transaction                 // Txn tells the connection's transaction what to do
 	Subscribe                   // Sub says what the connection subscribes to, or no longer
 	Await                       // Await says what to wait for; in MULTI it is a Write or a Local and does not wait
-	Administer                  // Change, Survey or Backup is about the whole group, which takes a while; never in MULTI
+	Administer                  // Change, Survey, Groups or Backup is about whole groups, which takes a while; never in MULTI
+	Select                      // the connection turns to Database, which need not exist; answered with OK
+	WriteAll                    // Op goes through the log of every group: not as one, and so not in MULTI if there are several
 )
 
 // Plan is what one command means: data, of few kinds, with the functions that print what came of it.
@@ -39,8 +41,9 @@ type Plan struct {
 	Long bool
 
 	// A Transaction's step, and the keys of TxnWatch.
-	Txn   TxnAction
-	Watch [][]byte
+	Txn      TxnAction
+	Database int32 // of a Select
+	Watch    [][]byte
 
 	// A Subscribe: what to subscribe to.
 	Sub Subscription
@@ -60,10 +63,11 @@ type Plan struct {
 	// A Local prints its one reply; only CLIENT REPLY OFF and SKIP print none.
 	Local func(w *resp.Writer, s Session)
 
-	// An Administer: a change of the cluster's members, answered with OK; or else what prints them; or else the state of the
-	// group is wanted as a backup.
-	Change Change
+	// An Administer: a change of the members of a group or of the groups, answered with OK; or else what prints them; or else the
+	// state of the group is wanted as a backup.
+	Change *Change
 	Survey func(w *resp.Writer, c Cluster)
+	Groups func(w *resp.Writer, g []Group)
 	Backup bool
 
 	// describe answers commands that speak of the table itself. The table cannot mention itself (an initialization

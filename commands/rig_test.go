@@ -28,7 +28,8 @@ type rig struct {
 	tickets uint64 // of those who waited so far
 
 	cluster Cluster // what a survey sees
-	change  Change  // the newest one
+	change  *Change // the newest one
+	groups  []Group // what a list of them shows
 
 	multi, dirty bool
 	queue        []Plan
@@ -76,7 +77,7 @@ func (r *rig) run(argv [][]byte) {
 
 func (r *rig) execute(plan Plan) {
 	switch plan.Kind {
-	case Write:
+	case Write, WriteAll:
 		plan.Answer(&r.w, r.apply(plan.Op, nil))
 	case Read:
 		plan.Read(&r.w, r.machine.View())
@@ -89,11 +90,21 @@ func (r *rig) execute(plan Plan) {
 	case Await:
 		r.await(plan)
 	case Administer:
-		if plan.Survey != nil {
+		switch {
+		case plan.Survey != nil:
 			plan.Survey(&r.w, r.cluster)
+		case plan.Groups != nil:
+			plan.Groups(&r.w, r.groups)
+		default:
+			r.change = plan.Change
+			r.w.OK()
+		}
+	case Select:
+		if plan.Database != 0 {
+			r.w.Error(resp.ErrDBIndex)
 			return
 		}
-		r.change = plan.Change
+		r.session.db = int(plan.Database)
 		r.w.OK()
 	default:
 		r.t.Errorf("a plan of kind %d", plan.Kind)

@@ -26,8 +26,6 @@ type Connection interface {
 	SetName(name string)
 	// SetLibrary records what CLIENT SETINFO declared; attribute is "lib-name" or "lib-ver", the value is checked.
 	SetLibrary(attribute, value string)
-	// Select makes db the connection's database; false when this server has no such database, and then nothing changes.
-	Select(db int) bool
 	// Authenticate logs the connection in; false when user and password do not match, and then nothing changes.
 	Authenticate(user, password string) bool
 	// Authenticated is true when the connection may run commands without the NoAuth flag.

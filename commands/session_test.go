@@ -46,14 +46,6 @@ func (s *fakeSession) SetLibrary(attribute, value string) {
 	s.library[attribute] = value
 }
 
-func (s *fakeSession) Select(db int) bool {
-	if db != 0 {
-		return false
-	}
-	s.db = db
-	return true
-}
-
 func (s *fakeSession) Authenticate(user, password string) bool {
 	if user != "default" || s.needPassword && password != "secret" {
 		return false

@@ -105,6 +105,7 @@ var Table = []Command{
 
 	// The cluster
 	clusterCommand,
+	groupCommand,
 	backupCommand,
 
 	// The tree

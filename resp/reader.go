@@ -76,6 +76,13 @@ func (r *Reader) word(otherwise string) string {
 // Buffered returns how many bytes have arrived and were not yet returned by [Reader.Next].
 func (r *Reader) Buffered() int { return r.end - r.start }
 
+// Take returns a copy of what has arrived and was not yet returned by [Reader.Next], and forgets it.
+func (r *Reader) Take() []byte {
+	taken := bytes.Clone(r.buf[r.start:r.end])
+	r.start, r.at, r.end, r.want, r.look = 0, 0, 0, 0, 0
+	return taken
+}
+
 // Next returns the next command that has arrived in full; args[0] is its name. ok is false when the command is incomplete:
 // call [Reader.Fill]. Blank lines and commands of no arguments are passed over.
 //

@@ -18,7 +18,7 @@ func (c *conn) backUp() {
 	}
 	v, err := c.group.Frozen(c.srv.ctx)
 	if err != nil {
-		c.out.Error(readVerdict(err))
+		c.out.Error(c.readVerdict(err))
 		return
 	}
 	h := backup.Header{Release: Version, Group: c.settings.Database, Taken: time.Now()}

@@ -36,13 +36,21 @@ func (c *conn) administer(p *commands.Plan) {
 	switch {
 	case p.Backup:
 		c.backUp()
+	case p.Groups != nil:
+		p.Groups(&c.out, c.srv.listGroups(c.srv.ctx))
+	case p.Change != nil && p.Change.Database > 0:
+		if err := c.srv.changeGroups(c.srv.ctx, p.Change); err != nil {
+			c.out.Error(changeVerdict(err, "DTKV.GROUP LIST"))
+			return
+		}
+		c.out.OK()
 	case !ok:
 		c.out.Error(writeVerdict(errLoading))
 	case p.Survey != nil:
 		p.Survey(&c.out, c.survey(g))
 	default:
-		if err := change(c.srv.ctx, g, p.Change); err != nil {
-			c.out.Error(changeVerdict(err))
+		if err := change(c.srv.ctx, g, *p.Change); err != nil {
+			c.out.Error(changeVerdict(err, "DTKV.CLUSTER NODES"))
 			return
 		}
 		c.out.OK()
@@ -88,8 +96,8 @@ func promoteLater(ctx context.Context, g members, id string) error {
 	}
 }
 
-// changeVerdict is the reply to a change of members that failed with err.
-func changeVerdict(err error) *resp.Error {
+// changeVerdict is the reply to a change of members or groups that failed with err. look is the command that shows them.
+func changeVerdict(err error, look string) *resp.Error {
 	var refusal *replica.Refusal
 	if errors.As(err, &refusal) {
 		return &resp.Error{Prefix: "ERR", Text: refusal.Text}
@@ -97,7 +105,7 @@ func changeVerdict(err error) *resp.Error {
 	if reply := writeVerdict(err); reply != inDoubt {
 		return reply
 	}
-	return &resp.Error{Prefix: "INDOUBT", Text: "the change may or may not have been made; DTKV.CLUSTER NODES shows it"}
+	return resp.Errorf("INDOUBT", "the change may or may not have been made; %s shows it", look)
 }
 
 // survey is the cluster as this node sees it.

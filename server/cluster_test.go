@@ -62,7 +62,7 @@ func TestANewNodeIsWaitedFor(t *testing.T) {
 		if took := time.Since(began); took < catchUpTime || took > catchUpTime+time.Second {
 			t.Errorf("it took %v", took)
 		}
-		if reply := changeVerdict(err).Error(); reply != "ERR node 'n4' was added and is a learner, but has no vote yet: node 'n4' does not answer; promote it later" {
+		if reply := changeVerdict(err, "DTKV.CLUSTER NODES").Error(); reply != "ERR node 'n4' was added and is a learner, but has no vote yet: node 'n4' does not answer; promote it later" {
 			t.Errorf("%s", reply)
 		}
 		m.fails["promote"] = replica.ErrInDoubt
@@ -82,7 +82,7 @@ func TestTheVerdictOnAChange(t *testing.T) {
 		{replica.ErrInDoubt, "INDOUBT the change may or may not have been made; DTKV.CLUSTER NODES shows it"},
 		{errors.New("something else"), "INDOUBT the change may or may not have been made; DTKV.CLUSTER NODES shows it"},
 	} {
-		if got := changeVerdict(test.err).Error(); got != test.want {
+		if got := changeVerdict(test.err, "DTKV.CLUSTER NODES").Error(); got != test.want {
 			t.Errorf("%v: %q, want %q", test.err, got, test.want)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/dtkv/dtkv/commands"
 	"github.com/dtkv/dtkv/fsm"
 	"github.com/dtkv/dtkv/resp"
+	"github.com/dtkv/dtkv/watch"
 )
 
 // Bounds of one connection.
@@ -56,10 +57,17 @@ type conn struct {
 	sub     subscriber
 	request *request // what the connection waits for, or will once the log has not granted it at once
 	waited  bool     // it has waited for something in this unit
+	lost    bool     // the group has gone from this node: the unit is the last
 
-	face   face
-	killed atomic.Bool // by CLIENT KILL from another connection
-	woken  atomic.Bool // the hub has messages
+	outlet   *outlet   // to the node that serves the database, if that is not this one
+	inlet    *inlet    // the socket, if another node relays the connection here
+	back     *comeback // how it goes on there
+	leftover []byte    // received, and to be read before the socket
+
+	face     face
+	killed   atomic.Bool // by CLIENT KILL from another connection, or with its database
+	orphaned atomic.Bool // the latter
+	woken    atomic.Bool // the hub has messages
 
 	// Of a connection that a loop serves; see loop.
 	loop     *loop
@@ -113,11 +121,20 @@ func (c *conn) serve() {
 		}
 	}()
 	for !c.closing {
-		if err := c.fill(); err != nil {
+		err := c.fill()
+		switch {
+		case err == nil:
+			c.runUnit()
+		case c.mayMove(err):
+			c.back = &comeback{Select: c.settings.Database, Quiet: true}
+			c.closing = true
+		default:
 			c.partWith(err)
 			return
 		}
-		c.runUnit()
+	}
+	if c.back != nil {
+		c.giveBack()
 	}
 }
 
@@ -131,6 +148,11 @@ func (c *conn) panicked(p any) {
 func (c *conn) Read(p []byte) (int, error) {
 	if c.loop != nil {
 		return c.readSocket(p)
+	}
+	if len(c.leftover) > 0 {
+		n := copy(p, c.leftover)
+		c.leftover = c.leftover[n:]
+		return n, nil
 	}
 	n, err := c.sock.Read(p)
 	c.account.netIn += uint64(n)
@@ -238,8 +260,17 @@ func (c *conn) cutOff() {
 
 // flush writes the replies so far: once per unit, or earlier when they are many. A peer that is gone ends the connection.
 func (c *conn) flush() {
-	for rest := c.out.Buf; len(rest) > 0 && !c.broken; {
+	c.send(c.out.Buf)
+	c.out.Reset()
+}
+
+// send writes bytes under the deadline.
+func (c *conn) send(rest []byte) {
+	for len(rest) > 0 && !c.broken {
 		chunk := rest[:min(len(rest), writeChunk)]
+		if c.inlet != nil {
+			c.inlet.more = len(chunk) < len(rest)
+		}
 		now := time.Now()
 		if c.writeBy.Sub(now) < writeTime {
 			c.writeBy = now.Add(writeTime + writeSlack)
@@ -254,7 +285,6 @@ func (c *conn) flush() {
 		}
 		rest = rest[n:]
 	}
-	c.out.Reset()
 }
 
 // partWith ends a connection that cannot be read any more. A peer that was too slow is told so if it still listens.
@@ -265,6 +295,10 @@ func (c *conn) partWith(err error) {
 	}
 	if c.sub.Subscriber != nil {
 		c.noteSlow(err)
+		if c.orphaned.Load() && errors.Is(err, errStopped) {
+			c.farewell(watch.ErrRemoved)
+			c.flush()
+		}
 	}
 	if !errors.Is(err, io.EOF) {
 		c.srv.log.Debug("client disconnected", "client", c.id, "addr", addrText(c.sock.RemoteAddr()), "reason", err)
@@ -312,6 +346,9 @@ func (c *conn) linger() {
 // close is the one end of a connection.
 func (c *conn) close() {
 	c.unsubscribe()
+	if c.outlet != nil {
+		c.outlet.Close()
+	}
 	if c.abandon() {
 		c.sock.Close()
 		return // it will be called again

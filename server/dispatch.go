@@ -66,6 +66,9 @@ func (c *conn) rest() {
 	}
 	c.settle()
 	c.publish()
+	if c.inlet != nil {
+		c.note()
+	}
 	c.flush()
 	c.endUnit()
 }
@@ -82,6 +85,7 @@ func (c *conn) beginUnit() {
 func (c *conn) endUnit() {
 	u := c.unit
 	c.unit, u.out, c.out.Buf = nil, c.out.Buf, nil
+	c.closing = c.closing || c.lost
 	if cap(u.out) > keepBuffer {
 		u.out = nil
 	}
@@ -170,6 +174,15 @@ func (c *conn) act(p *commands.Plan, args int) {
 		c.administer(p)
 		c.printed(start)
 		c.flushIfFull()
+	case commands.Select:
+		c.settle()
+		start := c.out.Len()
+		c.choose(int(p.Database))
+		if c.back == nil { // else it is answered where the session goes
+			c.printed(start)
+		}
+	case commands.WriteAll:
+		c.writeAll(p, args)
 	}
 	if p.Close {
 		c.settle()
@@ -250,7 +263,7 @@ func (c *conn) answerWrites(err error) {
 		case p.refused != nil:
 			c.out.Error(p.refused)
 		case err != nil:
-			c.out.Error(writeVerdict(err))
+			c.out.Error(c.writeVerdict(err))
 		default:
 			r := u.proposal.Results[result]
 			result++
@@ -289,7 +302,7 @@ func (c *conn) readAll() {
 	for u.next < len(u.pending) && !c.broken {
 		err := c.readState()
 		if err != nil {
-			c.failReads(readVerdict(err))
+			c.failReads(c.readVerdict(err))
 		}
 		c.flushIfFull()
 	}
@@ -361,7 +374,7 @@ func (c *conn) readLong(p *commands.Plan) {
 		v, err = c.group.Frozen(c.srv.ctx)
 	}
 	if err != nil {
-		c.out.Error(readVerdict(err))
+		c.out.Error(c.readVerdict(err))
 	} else {
 		p.Read(&c.out, v)
 	}

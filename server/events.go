@@ -30,6 +30,9 @@ func (s *Server) state(ctx context.Context, db int, fn func(fsm.View)) error {
 	case s.groups.Load() == nil:
 		return errLoading
 	}
+	if info, ok := s.known(db); ok && info.Held {
+		return errLoading // it is about to be open
+	}
 	return watch.ErrNoGroup
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 
 // fakeGroup is a group without a log: the state machine behind a lock.
 type fakeGroup struct {
+	id        int
 	mu        sync.RWMutex
 	machine   *fsm.Machine
 	fail      error         // of the next calls
@@ -24,6 +26,7 @@ type fakeGroup struct {
 	entered   chan struct{} // told when Propose begins to wait
 	proposals int
 	reads     int
+	onRead    func() // called by each
 	frozen    int
 	stale     int // both kinds of reads of what is here
 	observer  replica.Observer
@@ -49,7 +52,7 @@ func (g *fakeGroup) apply(ops []byte, n int, see func(op, pos int, v fsm.View)) 
 	entry.Index, entry.LogTerm = g.machine.View().Index()+1, 1
 	results, err := g.machine.Apply(&entry, see)
 	if g.observer != nil {
-		g.observer.Applied(0, entry.Index, g.machine.Events())
+		g.observer.Applied(g.id, entry.Index, g.machine.Events())
 	}
 	return results, err
 }
@@ -78,8 +81,11 @@ func (g *fakeGroup) Propose(ctx context.Context, p *replica.Proposal) error {
 func (g *fakeGroup) Read(ctx context.Context, fn func(fsm.View)) error {
 	g.mu.Lock()
 	g.reads++
-	fail := g.fail
+	fail, onRead := g.fail, g.onRead
 	g.mu.Unlock()
+	if onRead != nil {
+		onRead()
+	}
 	if fail != nil {
 		return fail
 	}
@@ -110,6 +116,9 @@ func (g *fakeGroup) Stale(fn func(fsm.View)) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.stale++
+	if errors.Is(g.fail, replica.ErrClosed) {
+		return g.fail
+	}
 	fn(g.machine.View())
 	return nil
 }
@@ -123,7 +132,7 @@ func (g *fakeGroup) FrozenStale() (fsm.View, error) {
 
 func (g *fakeGroup) Status() replica.Status {
 	return replica.Status{
-		Role: "leader", Ready: true, Term: 1, LeaderID: "n1", Sync: replica.SyncAlways, LogStore: replica.StoreWAL,
+		Group: g.id, Role: "leader", Ready: true, Term: 1, LeaderID: "n1", Sync: replica.SyncAlways, LogStore: replica.StoreWAL,
 		Members: []replica.Member{{ID: "n1", Voter: true}},
 	}
 }

@@ -374,14 +374,61 @@ func infoWatch(s *Server, _ group, f *fields) {
 	f.number("watch_locks_waiting", int64(watched.Parked))
 }
 
-// infoKeyspace counts values, and what has a time to live: values, temporary directories, locks. Without a leader the number cannot be known, and the section stays empty.
+// only is a group to whose keys INFO is confined.
+type only struct{ group }
+
+// infoKeyspace counts the values of each database, and what has a time to live: values, temporary directories, locks. A database
+// without a leader is left out, since its number cannot be known, and so is an empty one, as in Redis.
 func infoKeyspace(s *Server, g group, f *fields) {
-	ctx, cancel := context.WithTimeout(s.ctx, infoWait)
+	if _, one := g.(only); one {
+		f.keyspace(g.Status().Group, s.countKeys(s.ctx, g))
+		return
+	}
+	groups := s.catalogue().Groups()
+	counts := make([]string, len(groups))
+	var counting sync.WaitGroup
+	for i := range groups {
+		counting.Go(func() {
+			if g := s.group(groups[i].ID); g != nil {
+				counts[i] = s.countKeys(s.ctx, g)
+			} else {
+				counts[i] = s.askKeys(&groups[i])
+			}
+		})
+	}
+	counting.Wait()
+	for i := range groups {
+		f.keyspace(groups[i].ID, counts[i])
+	}
+}
+
+func (f *fields) keyspace(db int, counts string) {
+	if counts != "" {
+		f.text("db"+strconv.Itoa(db), counts)
+	}
+}
+
+func (s *Server) countKeys(ctx context.Context, g group) string {
+	ctx, cancel := context.WithTimeout(ctx, infoWait)
 	defer cancel()
 	keys, expires := 0, 0
-	if err := g.Read(ctx, func(v fsm.View) { keys, expires = v.Len(), v.Deadlines() }); err == nil && keys+expires > 0 {
-		f.text("db"+strconv.Itoa(g.Status().Group), fmt.Sprintf("keys=%d,expires=%d,avg_ttl=0", keys, expires))
+	if err := g.Read(ctx, func(v fsm.View) { keys, expires = v.Len(), v.Deadlines() }); err != nil || keys+expires == 0 {
+		return ""
 	}
+	return fmt.Sprintf("keys=%d,expires=%d,avg_ttl=0", keys, expires)
+}
+
+// askKeys has another node count.
+func (s *Server) askKeys(info *replica.GroupInfo) string {
+	ctx, cancel := context.WithTimeout(s.ctx, 4*infoWait)
+	defer cancel()
+	reply, err := s.ask(ctx, info, "INFO", "keyspace")
+	if err != nil {
+		return ""
+	}
+	_, counts, _ := strings.Cut(reply, "db"+strconv.Itoa(info.ID)+":")
+	counts, _, _ = strings.Cut(counts, "\r")
+	return counts
 }
 
 // durable says how far acknowledged writes have surely gone; see commands.Node.
@@ -397,7 +444,11 @@ func durable(status replica.Status) (synced bool, replicas int) {
 
 // saves remembers when the number of snapshots was last seen to change.
 type saves struct {
-	mu    sync.Mutex
+	mu   sync.Mutex
+	seen map[int]save // by group, of which there are few
+}
+
+type save struct {
 	count uint64
 	at    time.Time
 }
@@ -407,11 +458,16 @@ func (s *Server) lastSave(status replica.Status) int64 {
 	l := &s.saves
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.at.IsZero() {
-		l.at = s.started
+	last, ok := l.seen[status.Group]
+	if !ok {
+		last.at = s.started
 	}
-	if status.Snapshots != l.count {
-		l.count, l.at = status.Snapshots, time.Now()
+	if status.Snapshots != last.count {
+		last = save{status.Snapshots, time.Now()}
 	}
-	return l.at.Unix()
+	if l.seen == nil {
+		l.seen = map[int]save{}
+	}
+	l.seen[status.Group] = last
+	return last.at.Unix()
 }

@@ -94,7 +94,7 @@ func (s *Server) redisParameters() []commands.Parameter {
 		{Name: "client-output-buffer-limit", Value: fmt.Sprintf("normal 0 0 0 slave 0 0 0 pubsub %d 0 0", s.live.output.Load())},
 		{Name: "client-output-buffer-limit-pubsub", Value: strconv.FormatInt(s.live.output.Load(), 10)},
 		fixed("cluster-enabled", "no"),
-		fixed("databases", "1"),
+		fixed("databases", strconv.Itoa(s.databases())),
 		fixed("dir", dir),
 		{Name: "maxclients", Value: strconv.FormatInt(s.live.maxClients.Load(), 10)},
 		{Name: "notify-keyspace-events", Value: s.hub.Notify().String()},

@@ -2,6 +2,14 @@
 
 package server
 
+import (
+	"net"
+	"time"
+)
+
+// setUserTimeout: elsewhere the system decides.
+func setUserTimeout(net.Conn, time.Duration) {}
+
 // peerGone: elsewhere only a read tells that the peer sends no more.
 const peerGone = 0
 

@@ -50,7 +50,7 @@ func (l *loop) release(c *conn, step func()) {
 	tcp, err := net.FileConn(file)
 	switch {
 	case err == nil:
-	case c.request != nil || c.sub.Subscriber != nil:
+	case c.request != nil || c.sub.Subscriber != nil || c.outlet != nil:
 		c.srv.log.Warn("a client was disconnected: there is no descriptor for it to wait with", "client", c.id, "error", err)
 		l.drop(c)
 		return
@@ -77,7 +77,7 @@ func (c *conn) serveFrom(step func()) {
 	step()
 	c.rest()
 	for calm := 0; !c.closing; {
-		if calm >= calmUnits && c.in.Buffered() == 0 && c.sub.Subscriber == nil && c.srv.loopFor(c).adopt(c) {
+		if calm >= calmUnits && c.in.Buffered() == 0 && len(c.leftover) == 0 && c.sub.Subscriber == nil && c.srv.loopFor(c).adopt(c) {
 			return
 		}
 		if err := c.fill(); err != nil {

@@ -121,7 +121,7 @@ func (c *conn) awaitStreams(s *commands.Streams) {
 // leaves it first.
 func (c *conn) proceed() bool {
 	if c.request == nil {
-		return true
+		return c.outlet == nil || c.proceedElsewhere()
 	}
 	c.settle()
 	if c.request == nil {
@@ -131,6 +131,16 @@ func (c *conn) proceed() bool {
 		return false
 	}
 	c.park()
+	return !c.closing
+}
+
+// proceedElsewhere is proceed for a connection that has to be relayed.
+func (c *conn) proceedElsewhere() bool {
+	if c.loop != nil {
+		return false
+	}
+	c.waited = true
+	c.relay()
 	return !c.closing
 }
 
@@ -148,6 +158,9 @@ func (c *conn) park() {
 		default:
 		}
 		switch {
+		case c.orphaned.Load():
+			c.answer(func() { c.out.Error(c.gone()) })
+			c.closing = true
 		case c.killed.Load():
 			c.closing = true
 		case c.srv.draining.Load():
@@ -213,7 +226,11 @@ func (c *conn) hear(g watch.Grant) {
 	if g.Outcome == watch.Unknown || g.Outcome == watch.Flushed {
 		var err error
 		if g, err = c.lookForGrant(g.Outcome); err != nil {
-			c.answer(func() { c.out.Error(inDoubt) }) // it may have its place still; to ask again is safe
+			verdict := inDoubt // it may have its place still; to ask again is safe
+			if errors.Is(err, replica.ErrClosed) {
+				verdict = c.writeVerdict(err)
+			}
+			c.answer(func() { c.out.Error(verdict) })
 			return
 		}
 	}

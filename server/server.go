@@ -47,6 +47,7 @@ type Server struct {
 	ctx      context.Context // ends when the stop has waited long enough
 	cancel   context.CancelFunc
 	node     *replica.Node                      // nil in tests
+	atlas    atomic.Pointer[catalogue]          // nil while loading
 	groups   atomic.Pointer[func(db int) group] // nil while loading
 	hub      *watch.Hub
 	tickets  atomic.Uint64 // given to those who wait for locks
@@ -106,7 +107,7 @@ func Open(cfg Config) (*Server, error) {
 		if s.certs != nil && cfg.PeerTLS {
 			rc.PeerTLS = s.certs.forPeers()
 		}
-		rc.Observer = s.hub
+		rc.Observer, rc.OnGroups = s.hub, s.onGroups
 		if rc.Client == "" {
 			rc.Client = cfg.clientAddress(s.Addr())
 		}
@@ -117,12 +118,14 @@ func Open(cfg Config) (*Server, error) {
 		s.stopClients()
 		return nil, err
 	}
+	s.useCatalogue(s.node)
 	s.useGroups(func(db int) group {
 		if g, ok := s.node.Group(db); ok {
 			return g
 		}
 		return nil
 	})
+	s.node.Serve(useClient, s.takeIn)
 	return s, nil
 }
 
@@ -156,6 +159,16 @@ func explainPort(err error, option, addr string) error {
 		return fmt.Errorf("%s is in use by another process; choose another address with --%s", addr, option)
 	}
 	return err
+}
+
+func (s *Server) useCatalogue(c catalogue) { s.atlas.Store(&c) }
+
+// catalogue is what there is beside the groups that are open here.
+func (s *Server) catalogue() catalogue {
+	if c := s.atlas.Load(); c != nil {
+		return *c
+	}
+	return alone{}
 }
 
 // useGroups ends the loading.

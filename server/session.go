@@ -37,16 +37,6 @@ func (c *conn) SetLibrary(attribute, value string) {
 	}
 }
 
-// Select turns to the group that is the database of that number. While the groups are loading, only 0 is known to be one.
-func (c *conn) Select(db int) bool {
-	g := c.srv.group(db)
-	if g == nil {
-		return false
-	}
-	c.group, c.settings.Database = g, db
-	return true
-}
-
 // Authenticate lets the one user in who there is. Without a password anything will do, as in Redis.
 func (c *conn) Authenticate(user, password string) bool {
 	p := c.srv.passwords
@@ -115,7 +105,12 @@ func (c *conn) Reset() {
 	c.trust(!c.PasswordRequired())
 	c.settings.Owner = newOwner()
 	c.unsubscribe()
-	c.Select(0)
+	if c.inlet != nil {
+		c.goBack(0)
+		c.back.Quiet, c.back.Reset = true, true
+	} else {
+		c.home(0)
+	}
 	c.face.mu.Lock()
 	defer c.face.mu.Unlock()
 	c.face.name = ""
@@ -168,6 +163,9 @@ func (c *conn) Role() commands.Role { return role(c.group.Status()) }
 // Info prints the state of the node.
 func (c *conn) Info(sections []string) []commands.InfoSection {
 	c.publish()
+	if c.inlet != nil && c.inlet.ask {
+		return c.srv.info(only{c.group}, sections)
+	}
 	return c.srv.info(c.group, sections)
 }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,6 +38,18 @@ func newSocket(sock *net.TCPConn) (*socket, error) {
 	s := &socket{fd: fd, local: sock.LocalAddr(), remote: sock.RemoteAddr()}
 	_ = sock.Close() // the copy stays open, and non-blocking as it was
 	return s, nil
+}
+
+// setUserTimeout ends a TCP connection whose other end takes nothing of what was sent for so long: without it that would take a
+// quarter of an hour.
+func setUserTimeout(sock net.Conn, d time.Duration) {
+	if s, ok := wire(sock).(syscall.Conn); ok {
+		if raw, err := s.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { // an old kernel does without
+				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d/time.Millisecond))
+			})
+		}
+	}
 }
 
 // Read implements net.Conn.

@@ -38,9 +38,9 @@ func (l *loop) welcome(c *conn) {
 	}
 	c.at = atHome
 	switch {
-	case c.closing || c.broken || c.stopped() && c.request == nil:
+	case c.closing || c.broken || c.stopped() && c.request == nil && c.outlet == nil:
 		l.drop(c)
-	case c.request != nil || c.sub.Subscriber != nil:
+	case c.request != nil || c.sub.Subscriber != nil || c.outlet != nil:
 		l.release(c, c.beginUnit)
 	default:
 		l.turn(c)
@@ -199,6 +199,8 @@ func (c *conn) light(cmd *commands.Command, p *commands.Plan, argv [][]byte) boo
 		return u.proposal.N == 0 && !p.Long
 	case commands.Local:
 		return len(u.pending) == 0 && cmd.Flags.Has(commands.Fast) && !p.Close
+	case commands.Select:
+		return len(u.pending) == 0 && c.srv.group(int(p.Database)) != nil
 	}
 	return false
 }

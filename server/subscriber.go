@@ -83,6 +83,8 @@ func (c *conn) step(kind watch.Kind, leave bool, name string) (int, error) {
 	switch {
 	case kind == watch.Channel && leave:
 		return c.sub.Unsubscribe(name), nil
+	case !leave && c.elsewhere(kind, name):
+		return 0, errElsewhere
 	case kind == watch.Channel:
 		return c.sub.Subscribe(name)
 	case kind == watch.Pattern && leave:
@@ -94,6 +96,18 @@ func (c *conn) step(kind watch.Kind, leave bool, name string) (int, error) {
 	default:
 		return c.sub.SSubscribe(name)
 	}
+}
+
+var errElsewhere = errors.New("the events of that database are on other nodes: SELECT it first, and subscribe then")
+
+// elsewhere reports whether a channel carries the events of a group that other nodes hold.
+func (c *conn) elsewhere(kind watch.Kind, name string) bool {
+	db, ok := watch.GroupOf(kind, name)
+	if !ok || c.srv.group(db) != nil {
+		return false
+	}
+	info, known := c.srv.known(db)
+	return known && !info.Held
 }
 
 // leaveNothing answers the end of subscriptions that there are not.

@@ -152,10 +152,13 @@ func (s *Server) refuseTLS(sock net.Conn, err error) {
 	}
 }
 
-// wire is the connection below TLS, or the connection itself.
+// wire is the connection below all that stands on it: TLS, a relay.
 func wire(sock net.Conn) net.Conn {
-	if t, ok := sock.(*tls.Conn); ok {
-		return t.NetConn()
+	for {
+		upper, ok := sock.(interface{ NetConn() net.Conn })
+		if !ok {
+			return sock
+		}
+		sock = upper.NetConn()
 	}
-	return sock
 }

@@ -96,7 +96,7 @@ func (c *conn) watch(keys [][]byte) {
 		}
 	})
 	if err != nil {
-		c.out.Error(readVerdict(err))
+		c.out.Error(c.readVerdict(err))
 		return
 	}
 	t.watches, t.watchBytes = append(t.watches, added...), size
@@ -129,6 +129,10 @@ func (c *conn) enqueue(argv [][]byte) {
 		return
 	case cmd.Flags.Has(commands.NoMulti):
 		err = commands.ErrNotInMulti
+	case plan.Kind == commands.Select && int(plan.Database) != c.settings.Database:
+		err = errSelectInMulti
+	case plan.Kind == commands.WriteAll && c.srv.databases() > 1:
+		err = errFlushAllInMulti
 	case t.bytes+size > maxTxnBytes:
 		err = errTxnTooLarge
 	default:
@@ -140,6 +144,9 @@ func (c *conn) enqueue(argv [][]byte) {
 		t.queue, t.args, t.bytes = nil, 0, 0 // They will not run; later ones are still checked.
 		c.out.Error(c.refusal(cmd, err))
 	} else {
+		if plan.Kind == commands.WriteAll {
+			plan.Kind = commands.Write
+		}
 		if !t.aborted {
 			t.queue, t.args, t.bytes = append(t.queue, plan), t.args+len(kept), t.bytes+size
 		}
@@ -205,7 +212,7 @@ func (c *conn) exec(t *txn) {
 	case reads > 0 || len(t.watches) > 0:
 		var err error
 		if intact, err = c.execReads(e, t); err != nil {
-			c.out.Error(readVerdict(err))
+			c.out.Error(c.readVerdict(err))
 			return
 		}
 	default:
@@ -229,7 +236,7 @@ func (c *conn) execWrites(e *execution, t *txn, writes int) (results []fsm.Resul
 	// A proposal of its own: after an unknown outcome the group may still write to it.
 	p := &replica.Proposal{Ops: op.AppendTo(nil), N: 1, See: func(_, pos int, v fsm.View) { e.see(pos, v) }}
 	if err := c.group.Propose(c.srv.ctx, p); err != nil {
-		return nil, false, writeVerdict(err)
+		return nil, false, c.writeVerdict(err)
 	}
 	if e.panicked != nil {
 		panic(e.panicked)
