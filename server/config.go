@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -142,15 +143,13 @@ func (c *Config) validateCluster() error {
 		}
 	}
 	switch {
-	case len(c.Join) > 0 && len(c.Peers) > 0:
-		return errors.New("peers forms a new cluster and join enters one that is there; choose one of them")
 	case len(c.Join) > 0 && c.NodeID == "":
 		return errors.New("join needs node-id, the name that this node is to have in the cluster")
-	case len(c.Join) > 0 && c.Advertise == "" && c.everywhere():
+	case c.joins() && c.Advertise == "" && c.everywhere():
 		return errors.New("join needs advertise, where other nodes reach this one, because it listens on every address")
-	case c.Learner && len(c.Join) == 0:
+	case c.Learner && !c.joins():
 		return errors.New("learner is for nodes that join")
-	case len(c.Peers) == 0:
+	case len(c.Peers) == 0, c.joins():
 		return nil
 	case c.NodeID == "":
 		return errors.New("peers needs node-id, which of them is this node")
@@ -165,6 +164,12 @@ func (c *Config) validateCluster() error {
 		}
 	}
 	return fmt.Errorf("node-id %q is not among the peers", c.NodeID)
+}
+
+// joins reports whether this node enters a cluster that is there. With peers too, those who are not among them do: so all nodes
+// can be told the same.
+func (c *Config) joins() bool {
+	return len(c.Join) > 0 && !slices.ContainsFunc(c.Peers, func(p replica.Peer) bool { return p.ID == c.NodeID })
 }
 
 // peerAddr is where the peer listener binds.
@@ -195,12 +200,18 @@ func (c *Config) replica() (replica.Config, error) {
 	if err != nil {
 		return replica.Config{}, err
 	}
+	peers, join := c.Peers, c.Join
+	if c.joins() {
+		peers = nil
+	} else {
+		join = nil
+	}
 	return replica.Config{
 		DataDir:          c.DataDir,
 		NodeID:           c.NodeID,
 		PeerAddr:         peer,
-		Peers:            c.Peers,
-		Join:             c.Join,
+		Peers:            peers,
+		Join:             join,
 		Learner:          c.Learner,
 		Stop:             c.Stop,
 		Advertise:        c.Advertise,

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -116,7 +117,9 @@ func TestValidateChecksWhatNoSingleOptionKnows(t *testing.T) {
 		{"a node id that is none", func(c *Config) { c.NodeID = "n 1" }, "want 1 to 64 letters"},
 		{"joining", func(c *Config) { c.Join, c.NodeID, c.Learner = []string{"a:1"}, "n4", true }, ""},
 		{"joining without an id", func(c *Config) { c.Join = []string{"a:1"} }, "join needs node-id"},
-		{"joining and forming", func(c *Config) { c.Join, c.Peers, c.NodeID = []string{"a:1"}, one, "n1" }, "choose one of them"},
+		{"forming, and telling others where to join", func(c *Config) { c.Join, c.Peers, c.NodeID = []string{"a:1"}, one, "n1" }, ""},
+		{"joining those who form", func(c *Config) { c.Join, c.Peers, c.NodeID, c.Learner = []string{"a:1"}, one, "n2", true }, ""},
+		{"forming as a learner", func(c *Config) { c.Join, c.Peers, c.NodeID, c.Learner = []string{"a:1"}, one, "n1", true }, "learner is for nodes that join"},
 		{"a learner of nothing", func(c *Config) { c.Learner = true }, "learner is for nodes that join"},
 		{"an address for others", func(c *Config) { c.Advertise, c.AdvertiseAddr = "a.example:17000", "a.example:7000" }, ""},
 		{"an address that nobody reaches", func(c *Config) { c.Advertise = "0.0.0.0:17000" }, "advertise"},
@@ -220,4 +223,16 @@ func FuzzConfig(f *testing.F) {
 		}
 		_ = c.Validate()
 	})
+}
+
+func TestOneConfigurationForAllNodes(t *testing.T) {
+	for id, want := range map[string]string{"n1": "2 peers, 0 to join", "n3": "0 peers, 1 to join"} {
+		c := Default()
+		c.NodeID, c.Join = id, []string{"a:1"}
+		c.Peers = []replica.Peer{{ID: "n1", Address: "a:1"}, {ID: "n2", Address: "b:1"}}
+		rc, err := c.replica()
+		if got := fmt.Sprintf("%d peers, %d to join", len(rc.Peers), len(rc.Join)); err != nil || got != want {
+			t.Errorf("%s: %s, %v; want %s", id, got, err, want)
+		}
+	}
 }

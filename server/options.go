@@ -44,7 +44,7 @@ var Options = []Option{
 		func(c *Config) string { return formatPeers(c.Peers) },
 	},
 	{
-		"join", "host:port,..", "peer addresses of nodes of a cluster that takes a new node in; later starts ignore it",
+		"join", "host:port,..", "peer addresses of nodes of a cluster that takes a new node in; later starts ignore it, and so do those among the peers",
 		func(c *Config, v string) (err error) { c.Join, err = parseJoin(v); return err },
 		func(c *Config) string { return strings.Join(c.Join, ",") },
 	},

@@ -29,6 +29,7 @@ const help = `dtkv is a coordination service that speaks the Redis protocol.
   dtkv backup FILE [flags]         save all data of a running cluster in a file
   dtkv restore FILE [flags]        make a node of a new cluster from such a file, or check the file
   dtkv recover [flags]             go on with one node when most others are lost for good
+  dtkv health [--ready]            ask the node of this machine how it is; for supervisors
   dtkv inspect log [flags]         print the log of a node as text
   dtkv inspect snapshot [flags]    print the newest snapshot of a node as text
   dtkv version                     print the release
@@ -38,7 +39,7 @@ Without arguments it serves on 127.0.0.1:6379 with its data in ./dtkv-data. Then
 `
 
 // explained are the sub-commands that have a --help of their own.
-var explained = []string{"serve", "demo", "backup", "restore", "recover", "inspect"}
+var explained = []string{"serve", "demo", "backup", "restore", "recover", "health", "inspect"}
 
 // program is one run of the command: what main passes in, and tests replace.
 type program struct {
@@ -94,6 +95,8 @@ func (p program) command(args []string) error {
 		return p.restore(args)
 	case "recover":
 		return p.recover(args)
+	case "health":
+		return p.health(args)
 	case "inspect":
 		return p.inspect(args)
 	case "version":

@@ -59,6 +59,13 @@ func DialOut(t testing.TB, addr string) *Conn {
 	return NewConn(raw)
 }
 
+// DialTLS is [DialOut] with encryption.
+func DialTLS(t testing.TB, addr string, how *tls.Config) *Conn {
+	t.Helper()
+	c := DialOut(t, addr)
+	return NewConn(tls.Client(c.Conn, how))
+}
+
 func connect(addr string, timeout time.Duration) (*Conn, error) {
 	raw, err := net.DialTimeout("tcp", addr, timeout)
 	if err != nil {
