@@ -36,6 +36,18 @@ func TestAnEncryptedCluster(t *testing.T) {
 	has(c, follower, "voter")
 	w.hear(t, 50)
 
+	// A database that only one node holds, through another one.
+	holder, other := c.Running()[0], c.Running()[1]
+	want(t, other, "+OK\r\n", "DTKV.GROUP", "ADD", "3", c.Node(holder))
+	relayed := harness.Dial(t, other.Addr)
+	c.Eventually("the database to be served", func() bool { return relayed.Must(t, "SELECT", "3") == "+OK\r\n" })
+	relayed.Want(t, "+OK\r\n", "SET", "far", strings.Repeat("v", 100_000))
+	relayed.Want(t, ":100000\r\n", "STRLEN", "far")
+	relayed.Want(t, "+RESET\r\n", "RESET")
+	relayed.Want(t, "-NOAUTH Authentication required.\r\n", "STRLEN", "far")
+	relayed.Want(t, "+OK\r\n", "AUTH", "correct horse")
+	relayed.Want(t, ":0\r\n", "STRLEN", "far")
+
 	stranger := harness.NewCA(t)
 	peer := joined.PeerAddr
 	node, key := ca.Node(t, "other")
