@@ -40,11 +40,35 @@ type Command struct {
 	Categories []string // ACL categories that do not follow from the flags, without "@"
 	Differs    string   // how it differs from Redis, or what else is to know of a command of ours, in sentences; may be empty
 
+	// Secrets are words, in lower case, after which nothing of a command may be shown to others: an argument behind one of them
+	// is a password, or says who somebody is. The empty word stands for the name.
+	Secrets []string
+
 	Sub []Command // subcommands, of a container such as CLIENT
 
 	// Plan turns the arguments after the name(s) into a plan. Prepare has checked arity and keys before, and checks a.Err()
 	// and that no argument was left unread after. Nil in a container that cannot do without a subcommand.
 	Plan func(a *resp.Args, s Settings) (Plan, error)
+
+	number int
+}
+
+// Number tells the command, or subcommand, from all others of the [Table]: they are numbered from 0, [Numbers] in all.
+func (c *Command) Number() int { return c.number }
+
+// Numbers is how many commands and subcommands there are.
+var Numbers = numberTable()
+
+func numberTable() (n int) {
+	for i := range Table {
+		Table[i].number = n
+		n++
+		for j := range Table[i].Sub {
+			Table[i].Sub[j].number = n
+			n++
+		}
+	}
+	return n
 }
 
 // Flags are what COMMAND tells about a command, and below them a few that it does not.

@@ -32,6 +32,7 @@ var configCommand = Command{
 			Group: "server", Since: "2.0.0", Complexity: "O(P) in the number of parameters",
 			Summary: "Changes parameters of this node, all or none",
 			Syntax:  "parameter value [parameter value ...]",
+			Secrets: []string{"requirepass"},
 			Plan:    planConfigSet,
 		},
 	},

@@ -12,6 +12,7 @@ var mkdirCommand = Command{
 	Summary: "Makes a directory, with PARENTS also those above it; answers 1, or 0 when it is there. With PX it is temporary: unless " +
 		"its owner makes it again or prolongs it by DTKV.UPDATETTL, it goes after so many milliseconds, with everything in it",
 	Syntax:     "key [PX milliseconds [OWNER owner]] [PARENTS]",
+	Secrets:    []string{"owner"},
 	Categories: []string{"tree"},
 	Plan:       planMkdir,
 }

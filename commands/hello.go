@@ -27,6 +27,7 @@ var helloCommand = Command{
 	Group: "connection", Since: "6.0.0", Complexity: "O(1)",
 	Summary:    "Chooses the RESP version, and may log in and name the connection at the same time",
 	Syntax:     "[protover [AUTH username password] [SETNAME clientname]]",
+	Secrets:    []string{"auth"},
 	Categories: []string{"connection"},
 	Plan:       planHello,
 }
@@ -118,6 +119,7 @@ var authCommand = Command{
 	Group: "connection", Since: "1.0.0", Complexity: "O(1)",
 	Summary:    "Logs the connection in",
 	Syntax:     "[username] password",
+	Secrets:    []string{""},
 	Categories: []string{"connection"},
 	Plan:       planAuth,
 }

@@ -15,6 +15,7 @@ var lockCommand = Command{
 		"when another owner holds it. With WAIT the connection waits its turn for so many milliseconds, in order of arrival. Its " +
 		"holder gets the same token and a new lease",
 	Syntax:     "key lease-milliseconds [WAIT milliseconds] [OWNER owner]",
+	Secrets:    []string{"owner"},
 	Categories: []string{"tree"},
 	Differs: "It may be repeated: whoever waits already keeps his place. A connection that dies while it waits leaves the queue. " +
 		"In MULTI it never waits.",
@@ -77,6 +78,7 @@ var unlockCommand = Command{
 	Summary: "Lets go of a lock, or of a place in its queue, and answers 1; 0 when the owner has neither. The next waiter holds it " +
 		"from then on",
 	Syntax:     "key [OWNER owner]",
+	Secrets:    []string{"owner"},
 	Categories: []string{"tree"},
 	Plan:       planUnlock,
 }
@@ -94,6 +96,7 @@ var renewCommand = Command{
 	Summary: "Gives the holder of a lock a new lease, in milliseconds from now on, and answers the token it has; NOTOWNER when the " +
 		"lock is lost",
 	Syntax:     "key lease-milliseconds [OWNER owner]",
+	Secrets:    []string{"owner"},
 	Categories: []string{"tree"},
 	Plan:       planRenew,
 }

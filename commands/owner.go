@@ -13,6 +13,7 @@ var ownerCommand = Command{
 	Summary: "Declares who the connection is: the owner of the temporary nodes and locks it makes from then on. Without an id it " +
 		"answers a digest of the owner, as DTKV.STAT and DTKV.LOCKINFO show it",
 	Syntax:     "[owner]",
+	Secrets:    []string{""},
 	Categories: []string{"connection", "tree"},
 	Differs: "An id is a secret: whoever knows it is the owner. Until one is declared, and again after RESET, a connection is an " +
 		"owner of its own, whom nobody else can be.",

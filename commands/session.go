@@ -15,6 +15,7 @@ type Session interface {
 	Node
 	Channels
 	Events
+	Times
 }
 
 // Connection is the state of the one client that sent the command.
@@ -143,6 +144,25 @@ type Events interface {
 	OldestEvent() EventID
 }
 
+// Times are how long things took at this node.
+type Times interface {
+	// SlowLog returns the newest entries of the slow log, the newest first.
+	SlowLog(most int) []SlowCommand
+	SlowLogLen() int
+	ResetSlowLog()
+	// Spikes returns the events of the latency monitor that have samples, ordered by name.
+	Spikes() []Spike
+	// SpikeHistory returns the samples of an event, the oldest first.
+	SpikeHistory(event string) []Sample
+	// ResetSpikes forgets the samples of events, of all without names, and returns how many of them had some.
+	ResetSpikes(events []string) int
+	// LatencyReport says in sentences what the latency monitor has seen.
+	LatencyReport() string
+	// CommandLatencies returns the commands of those names that were called, all of them without names. The name of a container
+	// stands for its subcommands.
+	CommandLatencies(names []string) []CommandLatency
+}
+
 // Role is a node's part in a group, for ROLE and HELLO.
 type Role struct {
 	Leader   bool
@@ -167,10 +187,7 @@ type InfoSection struct {
 }
 
 // InfoField is one "name:value" line of INFO.
-type InfoField struct {
-	Name, Value string
-	Number      bool // the value is one, in decimal
-}
+type InfoField struct{ Name, Value string }
 
 // Parameter is one configuration parameter. Fixed ones are refused by CONFIG SET.
 type Parameter struct {

@@ -33,6 +33,7 @@ type fakeSession struct {
 	published        []string
 	events           []Event
 	oldest           EventID
+	slow             []SlowCommand
 }
 
 func (s *fakeSession) ID() int64           { return 7 }
@@ -227,3 +228,28 @@ func (s *fakeSession) LastEvent() EventID {
 }
 
 func (s *fakeSession) OldestEvent() EventID { return s.oldest }
+
+func (s *fakeSession) SlowLog(most int) []SlowCommand { return s.slow[:min(most, len(s.slow))] }
+func (s *fakeSession) SlowLogLen() int                { return len(s.slow) }
+func (s *fakeSession) ResetSlowLog()                  { s.slow = nil }
+
+func (s *fakeSession) Spikes() []Spike {
+	return []Spike{{Event: "command", Newest: Sample{1_700_000_000, 12}, WorstMillis: 30}}
+}
+
+func (s *fakeSession) SpikeHistory(event string) []Sample {
+	if event != "command" {
+		return nil
+	}
+	return []Sample{{1_699_999_990, 30}, {1_700_000_000, 12}}
+}
+
+func (s *fakeSession) ResetSpikes(events []string) int { return len(events) }
+func (s *fakeSession) LatencyReport() string           { return "all is well" }
+
+func (s *fakeSession) CommandLatencies(names []string) (list []CommandLatency) {
+	for _, name := range names {
+		list = append(list, CommandLatency{Name: name, Calls: 3, Below: []Below{{4, 1}, {16, 3}}})
+	}
+	return list
+}

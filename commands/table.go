@@ -26,6 +26,8 @@ var Table = []Command{
 	memoryCommand,
 	waitCommand,
 	waitaofCommand,
+	slowlogCommand,
+	latencyCommand,
 
 	// Values
 	getCommand,

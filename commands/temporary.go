@@ -12,6 +12,7 @@ var puttempCommand = Command{
 	Summary: "Stores a temporary value, which goes after so many milliseconds unless its owner stores it again or prolongs it by " +
 		"DTKV.UPDATETTL. NOTOWNER over somebody else's, NOTTEMP over a permanent or expiring node, UNDERTEMP in a temporary directory",
 	Syntax:     "key milliseconds value [OWNER owner]",
+	Secrets:    []string{"owner"},
 	Categories: []string{"tree", "string"},
 	Plan:       planPutTemp,
 }
@@ -41,6 +42,7 @@ var updatettlCommand = Command{
 	Summary: "Gives a temporary node so many milliseconds from now on; answers 1, or 0 when it is missing. NOTOWNER unless it is " +
 		"one's own, NOTTEMP for other nodes",
 	Syntax:     "key milliseconds [OWNER owner]",
+	Secrets:    []string{"owner"},
 	Categories: []string{"tree"},
 	Plan:       planUpdateTTL,
 }
@@ -66,6 +68,7 @@ var removeCommand = Command{
 	Summary: "Removes a value or an empty directory as DEL does, for an owner other than the connection's if one is named; answers " +
 		"1 or 0. NOTOWNER for somebody else's temporary node",
 	Syntax:     "key [OWNER owner]",
+	Secrets:    []string{"owner"},
 	Categories: []string{"tree"},
 	Plan:       planRemove,
 }

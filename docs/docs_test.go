@@ -39,7 +39,7 @@ func TestClaimsNameTestsThatExist(t *testing.T) {
 	}
 }
 
-func TestOptionsAreThoseOfTheServer(t *testing.T) {
+func TestTablesAreThoseOfTheServer(t *testing.T) {
 	root, err := harness.Root()
 	if err != nil {
 		t.Fatal(err)
@@ -50,6 +50,9 @@ func TestOptionsAreThoseOfTheServer(t *testing.T) {
 	}
 	if table := server.OptionsTable(); !strings.Contains(string(text), table) {
 		t.Errorf("docs/operating.md lacks this table of options:\n%s", table)
+	}
+	if table := server.MetricsTable(); !strings.Contains(string(text), table) {
+		t.Errorf("docs/operating.md lacks this table of metrics:\n%s", table)
 	}
 }
 

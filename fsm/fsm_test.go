@@ -177,7 +177,7 @@ func run(t *testing.T, steps []step) {
 func audit(t testing.TB, v View) {
 	t.Helper()
 	children := map[string]int{}
-	values, nodes := 0, 0
+	values, nodes, locks := 0, 0, 0
 	root, _ := v.Lookup(nil)
 	v.Ascend(func(n *Node) bool {
 		parent, ok := v.Lookup([]byte(above(n.Key)))
@@ -197,6 +197,9 @@ func audit(t testing.TB, v View) {
 		if n.Kind == Value {
 			values++
 		}
+		if n.Kind == Lock {
+			locks++
+		}
 		return true
 	})
 	v.Ascend(func(n *Node) bool {
@@ -208,8 +211,8 @@ func audit(t testing.TB, v View) {
 	if root.Children() != children[""] {
 		t.Errorf("the root says %d children and has %d", root.Children(), children[""])
 	}
-	if v.Len() != values || v.Nodes() != nodes {
-		t.Errorf("it says %d values in %d nodes and has %d in %d", v.Len(), v.Nodes(), values, nodes)
+	if v.Len() != values || v.Nodes() != nodes || v.Locks() != locks {
+		t.Errorf("it says %d values and %d locks in %d nodes and has %d and %d in %d", v.Len(), v.Locks(), v.Nodes(), values, locks, nodes)
 	}
 	auditDeadlines(t, v)
 	scanned := 0

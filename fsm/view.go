@@ -29,6 +29,25 @@ func (v View) Nodes() int { return v.s.tree.Len() }
 // Deadlines returns the number of nodes that ExpireDue will have to do with one day: those with a deadline, and locks.
 func (v View) Deadlines() int { return v.s.deadlines.Len() }
 
+// Locks returns how many nodes are locks, in O(log² n).
+func (v View) Locks() int {
+	n := v.s.scan.Len() // locks come last in a scan
+	low, high := 0, n
+	for low < high {
+		if middle := (low + high) / 2; v.isLock(middle) {
+			high = middle
+		} else {
+			low = middle + 1
+		}
+	}
+	return n - low
+}
+
+func (v View) isLock(i int) bool {
+	p, _ := v.s.scan.GetAt(i)
+	return p.position >= uint64(Lock-Value)<<hashBits
+}
+
 // Lookup returns the node of a key; the empty key is the root. It allocates nothing and costs
 // O(1), in a frozen View O(log n).
 func (v View) Lookup(key []byte) (*Node, bool) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -66,7 +67,9 @@ func (s state) applyOne(l *raft.Log) error {
 
 	b := g.proposals.take(entry.Origin, entry.Sequence)
 	g.mu.Lock()
+	began := time.Now()
 	results, err := g.machine.Apply(&entry, b.observer())
+	g.timings.apply.Observe(time.Since(began), 1)
 	view := g.machine.View()
 	catalogued := view.CatalogIndex()
 	clock, leader, deadline := view.ClusterMillis(), view.LeaderTerm(), nextDeadline(view)
@@ -136,6 +139,8 @@ func (s state) Snapshot() (raft.FSMSnapshot, error) {
 // Restore implements raft.FSM: the new state replaces the old one only when it has been read to its end.
 func (s state) Restore(r io.ReadCloser) error {
 	defer r.Close()
+	began := time.Now()
+	defer func() { s.timings.install.Observe(time.Since(began), 1) }()
 	m, err := fsm.ReadSnapshot(r)
 	if err != nil {
 		return err

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/dtkv/dtkv/latency"
 )
 
 // errDamaged says that something on disk is not what was written there.
@@ -82,6 +84,9 @@ type checkedLog struct {
 	stall *stallPoint
 	self  raft.ServerID
 
+	took   latency.Histogram   // of each StoreLogs
+	stored func(time.Duration) // see Config.Stored
+
 	// sole says that the newest configuration has one voter, this node. It is set when the configuration is stored,
 	// which is before Raft acts by it.
 	sole atomic.Bool
@@ -128,7 +133,14 @@ func (c *checkedLog) StoreLogs(logs []*raft.Log) error {
 			c.configure(l.Index, raft.DecodeConfiguration(l.Data))
 		}
 	}
-	return c.watch.guard(func() error { return c.LogStore.StoreLogs(sealed) })
+	began := time.Now()
+	err := c.watch.guard(func() error { return c.LogStore.StoreLogs(sealed) })
+	took := time.Since(began)
+	c.took.Observe(took, 1)
+	if c.stored != nil {
+		c.stored(took)
+	}
+	return err
 }
 
 // GetLog implements raft.LogStore. An entry that is missing is an ordinary answer; one that is damaged stops the node.

@@ -38,6 +38,7 @@ func (e *expiring) ExpireDue(limit int64) (more bool, err error) {
 		}
 		return false, err
 	}
+	e.group.counts.expired.Add(uint64(p.Results[0].Int))
 	return p.Results[0].Found, nil
 }
 

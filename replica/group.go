@@ -58,6 +58,7 @@ type Group struct {
 	deposed   chan struct{}        // this node does not lead, or not any more
 	arrivals  arrivals
 	counts    counts
+	timings   timings
 
 	mu      sync.RWMutex
 	machine *fsm.Machine

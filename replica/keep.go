@@ -75,6 +75,7 @@ func (g *Group) Snapshot() error {
 		}
 	}
 	result := make(chan error, 1)
+	began := time.Now()
 	future := g.raft.Snapshot()
 	go func() { result <- future.Error() }() // Raft may lose a future at shutdown; then this stays behind
 	select {
@@ -86,6 +87,7 @@ func (g *Group) Snapshot() error {
 			return err
 		}
 		g.snapshots.Add(1)
+		g.timings.snapshot.Observe(time.Since(began), 1)
 		return g.refreshNewest()
 	case <-g.stopped:
 		return ErrClosed

@@ -69,6 +69,7 @@ func (g *Group) noteLeader(e *fsm.Entry, leaderTerm uint64, clock int64) {
 		return
 	}
 	g.leaderTerm = leaderTerm
+	g.counts.leaders.Add(1)
 	g.proposals.superseded(leaderTerm)
 	if e.Origin == g.origin {
 		g.proposals.begin(leaderTerm, clock)

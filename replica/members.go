@@ -69,6 +69,7 @@ func (c *configuration) voters() (list []raft.Server) {
 func (g *Group) configure(index uint64, c raft.Configuration) {
 	known := &configuration{index, c.Servers}
 	g.configured.Store(known)
+	g.transport.sent.keep(c.Servers)
 	g.turn.changed()
 	g.node.keeper.look()
 	if g.id != 0 {

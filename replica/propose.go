@@ -41,6 +41,7 @@ type Proposal struct {
 // batch is one entry in the making and what waits for it.
 type batch struct {
 	buf     []byte // fsm.HeaderSize bytes, then operations
+	begun   time.Time
 	ops     int
 	waiting []*Proposal
 	seq     uint64           // counts the entries that this node has sent on their way
@@ -203,6 +204,7 @@ func (q *proposals) gathering(size, rest int) *batch {
 	} else {
 		b = &batch{}
 	}
+	b.begun = time.Now()
 	room := min(max(q.lastSize+q.lastSize/8, fsm.HeaderSize+rest), entryTarget)
 	b.buf = make([]byte, fsm.HeaderSize, max(room, fsm.HeaderSize+size))
 	q.queue = append(q.queue, b)
@@ -298,6 +300,13 @@ func (q *proposals) propose(b *batch) bool {
 // enqueueTimeout bounds the wait for room in Raft's queue, which has more room than maxInFlight can fill.
 const enqueueTimeout = time.Second
 
+// depth returns how much waits here: bytes that wait for their turn, entries in flight, entries in doubt.
+func (q *proposals) depth() (queued int64, inFlight, doubtful int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return int64(q.waiting), len(q.inFlight), len(q.doubtful)
+}
+
 // take removes an entry from flight when it is applied. It returns nil if nobody here waits for it.
 func (q *proposals) take(origin, number uint64) *batch {
 	q.mu.Lock()
@@ -357,6 +366,9 @@ func (q *proposals) failed(seq uint64, err error) {
 func (q *proposals) finish(b *batch, err error) {
 	if errors.Is(err, ErrInDoubt) {
 		q.group.counts.inDoubt.Add(uint64(len(b.waiting)))
+	}
+	if err == nil && b.guest == nil {
+		q.group.timings.propose.Observe(time.Since(b.begun), 1)
 	}
 	for i, p := range b.waiting {
 		if p.Done != nil {

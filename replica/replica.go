@@ -91,6 +91,10 @@ type Config struct {
 	// and must not block for long. May be nil.
 	OnGroups func(opened, closed int)
 
+	// Stored is told how long each write to the log of a group took. Raft's main goroutine calls it: it must not block. May
+	// be nil.
+	Stored func(took time.Duration)
+
 	Logger *slog.Logger // default slog.Default()
 
 	grace      time.Duration // how long waiters may come back after their node started, before retain; default 2 s

@@ -24,6 +24,7 @@ type Status struct {
 	Leader   string // the leader's peer address
 	Client   string // where clients reach the leader; empty if unknown
 	Members  []Member
+	Follows  []Follower // the other members; only where the leader answers
 
 	Committed uint64 // index
 	Applied   uint64 // index
@@ -35,10 +36,16 @@ type Status struct {
 	Snapshots     uint64 // taken since the start of the process
 	LogBytes      int64  // logged since the newest snapshot was begun
 
+	Queued   int64 // bytes of operations that wait for their turn
+	InFlight int   // entries of all nodes on their way through the log
+	Doubtful int   // entries sent to a leader that is lost, whose fate is still open
+
 	// Since the start of the process.
 	ReadIndexes uint64 // given to other nodes
 	Forwarded   uint64 // entries sent to the leader
 	InDoubt     uint64 // proposals that ended so
+	Expired     uint64 // nodes and places in queues whose time was over, while this node led
+	Leaders     uint64 // changes of leader seen in the log
 
 	Sync     SyncMode
 	LogStore LogStore
@@ -46,7 +53,7 @@ type Status struct {
 
 // counts are what a group has done since the start of the process.
 type counts struct {
-	readIndexes, forwarded, inDoubt atomic.Uint64
+	readIndexes, forwarded, inDoubt, expired, leaders atomic.Uint64
 }
 
 // Status returns the group's present status.
@@ -71,14 +78,21 @@ func (g *Group) Status() Status {
 		ReadIndexes:   g.counts.readIndexes.Load(),
 		Forwarded:     g.counts.forwarded.Load(),
 		InDoubt:       g.counts.inDoubt.Load(),
+		Expired:       g.counts.expired.Load(),
+		Leaders:       g.counts.leaders.Load(),
 		Sync:          g.cfg.Sync,
 		LogStore:      g.cfg.LogStore,
 	}
+	s.Queued, s.InFlight, s.Doubtful = g.proposals.depth()
 	s.Client = g.cfg.Client
 	if id != g.transport.id {
 		s.Client = g.node.clients.find(s.LeaderID)
 	}
-	s.Members = g.latest().members()
+	latest := g.latest()
+	s.Members = latest.members()
+	if s.Role == roles[raft.Leader] {
+		s.Follows = g.followers(latest.servers)
+	}
 	return s
 }
 

@@ -85,7 +85,7 @@ func openStores(dir string, cfg Config, watch *watchdog, logger raftLog) (s *sto
 	if err != nil {
 		return s, err
 	}
-	s.log = &checkedLog{LogStore: cache, watch: watch, stall: cfg.stall, self: raft.ServerID(cfg.NodeID)}
+	s.log = &checkedLog{LogStore: cache, watch: watch, stall: cfg.stall, self: raft.ServerID(cfg.NodeID), stored: cfg.Stored}
 	if s.mark, err = openMark(filepath.Join(dir, markFile)); err != nil {
 		return s, err
 	}

@@ -39,6 +39,7 @@ type transport struct {
 	wg       sync.WaitGroup
 	consumed <-chan raft.RPC
 	hints    hints
+	sent     sent
 }
 
 func newTransport(id string, stream *raftStream, logger raftLog, timeout time.Duration, applied func() uint64) *transport {
@@ -168,7 +169,11 @@ const addressTag = "@"
 
 // AppendEntries implements raft.Transport.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	return t.NetworkTransport.AppendEntries(id, tagged(id, target), args, resp)
+	err := t.NetworkTransport.AppendEntries(id, tagged(id, target), args, resp)
+	if err == nil {
+		t.sent.note(id, resp)
+	}
+	return err
 }
 
 // RequestVote implements raft.Transport.

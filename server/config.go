@@ -50,6 +50,10 @@ type Config struct {
 	EventRingBytes  int64
 	PubSubOutput    int64 // bytes that may wait for one subscriber
 
+	SlowlogOver      int64 // microseconds from which on a command goes into the slow log; negative: none
+	SlowlogMaxLen    int64
+	LatencyThreshold int64 // milliseconds from which on the latency monitor takes notice; 0: never
+
 	SnapshotEntries  uint64
 	SnapshotBytes    int64
 	SnapshotInterval time.Duration
@@ -66,6 +70,8 @@ const (
 	maxValueSize  = 32 << 20 // half of the longest command, so that a value and its key always fit in one
 	maxMaxClients = 1_000_000
 	minOutput     = 1 << 10 // bytes that may wait for a subscriber, at least
+	maxSlowlog    = 100_000 // entries
+	maxSlow       = 1 << 40 // microseconds or milliseconds
 	peerPortStep  = 10_000
 )
 
@@ -85,6 +91,8 @@ func Default() Config {
 		EventRingEvents:  200_000,
 		EventRingBytes:   64 << 20,
 		PubSubOutput:     32 << 20,
+		SlowlogOver:      10_000,
+		SlowlogMaxLen:    128,
 		SnapshotEntries:  1_000_000,
 		SnapshotBytes:    64 << 20,
 		SnapshotInterval: time.Hour,

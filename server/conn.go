@@ -260,6 +260,9 @@ func (c *conn) cutOff() {
 
 // flush writes the replies so far: once per unit, or earlier when they are many. A peer that is gone ends the connection.
 func (c *conn) flush() {
+	if c.unit != nil && len(c.unit.tally.runs) > 0 {
+		defer c.unit.tally.pause(time.Now())
+	}
 	c.send(c.out.Buf)
 	c.out.Reset()
 }

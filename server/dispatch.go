@@ -27,15 +27,18 @@ type unit struct {
 	args     int // of the pending commands
 	next     int // first of pending not yet answered
 	proposal replica.Proposal
+	tally    tally
 }
 
 // pending is a command that waits for its neighbours: consecutive writes become one proposal, consecutive reads one look
-// at the state. Exactly one field is set.
+// at the state. Exactly one of the first four fields is set.
 type pending struct {
 	reply   func(*resp.Writer, fsm.Result) // of a write
 	read    func(*resp.Writer, fsm.View)
 	key     []byte // of a read, if it looks up just one
 	refused error  // answered in its place in the order
+	cmd     *commands.Command
+	bad     bool // it was rejected rather than called
 }
 
 var units = sync.Pool{New: func() any { return new(unit) }}
@@ -65,6 +68,7 @@ func (c *conn) rest() {
 		c.command(argv)
 	}
 	c.settle()
+	c.lap()
 	c.publish()
 	if c.inlet != nil {
 		c.note()
@@ -76,6 +80,7 @@ func (c *conn) rest() {
 func (c *conn) beginUnit() {
 	c.unit = units.Get().(*unit)
 	c.out.Buf = c.unit.out[:0]
+	c.unit.tally.since = c.now
 	c.settings.WallMillis = c.now.UnixMilli()
 	if _, waiting := c.group.(loading); waiting {
 		c.group = c.srv.group(c.settings.Database)
@@ -84,6 +89,7 @@ func (c *conn) beginUnit() {
 
 func (c *conn) endUnit() {
 	u := c.unit
+	u.tally.clear(time.Time{})
 	c.unit, u.out, c.out.Buf = nil, c.out.Buf, nil
 	c.closing = c.closing || c.lost
 	if cap(u.out) > keepBuffer {
@@ -107,17 +113,17 @@ func (c *conn) command(argv [][]byte) {
 	if cmd != nil {
 		c.lastName = cmd
 	}
-	if plan.Kind != 0 && c.confined(cmd) {
-		err = commands.ErrSubscriber(cmd)
-	}
-	if c.barred(cmd, plan.Kind) {
-		err = resp.ErrNoAuth
+	switch {
+	case c.barred(cmd, plan.Kind):
+		err, plan.Kind = resp.ErrNoAuth, 0
+	case plan.Kind != 0 && c.confined(cmd):
+		err, plan.Kind = commands.ErrSubscriber(cmd), 0
 	}
 	if err != nil {
-		c.refuse(c.refusal(cmd, err))
+		c.refuse(cmd, argv, &plan, c.refusal(cmd, err))
 		return
 	}
-	c.act(&plan, len(argv))
+	c.act(cmd, &plan, argv)
 }
 
 // barred reports whether the client must log in first. What is no command, or has the wrong number of arguments, is told so
@@ -127,62 +133,63 @@ func (c *conn) barred(cmd *commands.Command, kind commands.Kind) bool {
 }
 
 // act is the switch over the kinds of plans.
-func (c *conn) act(p *commands.Plan, args int) {
+func (c *conn) act(cmd *commands.Command, p *commands.Plan, argv [][]byte) {
 	u := c.unit
 	switch p.Kind {
 	case commands.Write:
 		if u.proposal.N == 0 {
 			c.settle() // reads
 		}
-		c.addWrite(p, args)
+		c.addWrite(cmd, p, argv)
 	case commands.Read:
 		if u.proposal.N > 0 {
 			c.settle()
 		}
-		if p.Long || args > longArgs {
-			c.settle()
-			c.readLong(p)
+		if p.Long || len(argv) > longArgs {
+			c.begin(cmd, argv)
+			c.readLong(cmd, p)
+			c.lap()
 			return
 		}
-		c.wait(pending{read: p.Read, key: p.Key}, args)
+		c.wait(pending{read: p.Read, key: p.Key, cmd: cmd}, argv)
 	case commands.Local:
-		c.settle()
-		start := c.out.Len()
-		p.Local(&c.out, c)
-		c.printed(start)
-		c.flushIfFull()
+		c.local(cmd, p, argv)
 	case commands.Transaction:
-		c.settle()
+		c.begin(cmd, argv)
 		start := c.out.Len()
 		c.transact(p)
-		c.printed(start)
+		c.printed(start, cmd)
+		c.lap()
 		c.flushIfFull()
 	case commands.Subscribe:
-		c.settle()
+		c.begin(cmd, argv)
 		if c.sub.Subscriber != nil {
 			c.take(maxMessages) // what came before an UNSUBSCRIBE is still for the client
 		}
 		c.subscribe(&p.Sub)
+		c.lap()
 	case commands.Await:
-		c.await(p, args)
+		c.await(cmd, p, argv)
 	case commands.Administer:
-		c.settle()
+		c.begin(cmd, argv)
 		if p.Backup {
 			c.flush() // its reply is sent while it grows
 		}
 		start := c.out.Len()
 		c.administer(p)
-		c.printed(start)
+		c.printed(start, cmd)
+		c.lap()
 		c.flushIfFull()
 	case commands.Select:
-		c.settle()
+		c.begin(cmd, argv)
 		start := c.out.Len()
 		c.choose(int(p.Database))
 		if c.back == nil { // else it is answered where the session goes
-			c.printed(start)
+			c.printed(start, cmd)
 		}
+		c.lap()
 	case commands.WriteAll:
-		c.writeAll(p, args)
+		c.writeAll(cmd, p, argv)
 	}
 	if p.Close {
 		c.settle()
@@ -190,29 +197,63 @@ func (c *conn) act(p *commands.Plan, args int) {
 	}
 }
 
+// local runs a command that needs neither log nor state. Fast ones share their time with their neighbours.
+func (c *conn) local(cmd *commands.Command, p *commands.Plan, argv [][]byte) {
+	c.settle()
+	fast := cmd.Flags.Has(commands.Fast)
+	if !fast || len(c.unit.tally.runs) >= maxRuns {
+		c.lap()
+	}
+	c.unit.tally.add(cmd, argv)
+	start := c.out.Len()
+	p.Local(&c.out, c)
+	c.printed(start, cmd)
+	if !fast {
+		c.lap()
+	}
+	c.flushIfFull()
+}
+
+// begin settles what came before a command that runs by itself, and begins its time.
+func (c *conn) begin(cmd *commands.Command, argv [][]byte) {
+	c.settle()
+	c.lap()
+	c.unit.tally.add(cmd, argv)
+}
+
 // wait lets a command wait for its neighbours.
-func (c *conn) wait(p pending, args int) {
+func (c *conn) wait(p pending, argv [][]byte) {
 	u := c.unit
-	u.pending, u.args = append(u.pending, p), u.args+args
+	if len(u.pending) == 0 {
+		c.lap()
+	}
+	if !p.bad {
+		u.tally.add(p.cmd, argv)
+	}
+	u.pending, u.args = append(u.pending, p), u.args+len(argv)
 	if u.args >= maxPending {
 		c.settle()
 	}
 }
 
 // refuse answers a command that could not be planned, after those that wait.
-func (c *conn) refuse(err error) {
+func (c *conn) refuse(cmd *commands.Command, argv [][]byte, p *commands.Plan, err error) {
+	bad := p.Kind == 0
 	if len(c.unit.pending) > 0 {
-		c.wait(pending{refused: err}, 1)
+		c.wait(pending{refused: err, cmd: cmd, bad: bad}, argv[:1])
 		return
+	}
+	if !bad {
+		c.unit.tally.add(cmd, argv)
 	}
 	start := c.out.Len()
 	c.out.Error(err)
-	c.printed(start)
+	c.answered(start, cmd, bad)
 	c.flushIfFull()
 }
 
 // addWrite encodes the operation behind those that wait. One that would make the proposal too large waits for the next.
-func (c *conn) addWrite(p *commands.Plan, args int) {
+func (c *conn) addWrite(cmd *commands.Command, p *commands.Plan, argv [][]byte) {
 	u := c.unit
 	before := len(u.proposal.Ops)
 	u.proposal.Ops = p.Op.AppendTo(u.proposal.Ops)
@@ -224,7 +265,7 @@ func (c *conn) addWrite(p *commands.Plan, args int) {
 		u.proposal.Ops = append(u.proposal.Ops, op...)
 	}
 	u.proposal.N++
-	c.wait(pending{reply: p.Reply}, args)
+	c.wait(pending{reply: p.Reply, cmd: cmd}, argv)
 }
 
 // settle runs and answers the commands that wait.
@@ -242,6 +283,7 @@ func (c *conn) settle() {
 }
 
 func (c *conn) clearPending() {
+	c.lap()
 	u := c.unit
 	clear(u.pending) // They hold arguments and results.
 	u.pending, u.args, u.next = u.pending[:0], 0, 0
@@ -276,7 +318,7 @@ func (c *conn) answerWrites(err error) {
 		if c.request != nil && c.request.parked {
 			break // it is the last one, and will be answered later
 		}
-		c.printed(start)
+		c.answered(start, p.cmd, p.bad)
 	}
 	u.resetProposal(err)
 	if c.request != nil {
@@ -330,7 +372,7 @@ func (c *conn) look(v fsm.View) {
 			p.read(&c.out, v)
 			c.countLookup(start)
 		}
-		c.printed(start)
+		c.answered(start, p.cmd, p.bad)
 		u.next++
 	}
 }
@@ -354,17 +396,18 @@ func (c *conn) warm(v fsm.View) {
 func (c *conn) failReads(verdict error) {
 	for u := c.unit; u.next < len(u.pending); u.next++ {
 		start := c.out.Len()
-		if err := u.pending[u.next].refused; err != nil {
-			c.out.Error(err)
+		p := &u.pending[u.next]
+		if p.refused != nil {
+			c.out.Error(p.refused)
 		} else {
 			c.out.Error(verdict)
 		}
-		c.printed(start)
+		c.answered(start, p.cmd, p.bad)
 	}
 }
 
 // readLong answers a read that visits many nodes from a copy of the state, so that nobody waits for it.
-func (c *conn) readLong(p *commands.Plan) {
+func (c *conn) readLong(cmd *commands.Command, p *commands.Plan) {
 	start := c.out.Len()
 	var v fsm.View
 	var err error
@@ -378,14 +421,17 @@ func (c *conn) readLong(p *commands.Plan) {
 	} else {
 		p.Read(&c.out, v)
 	}
-	c.printed(start)
+	c.printed(start, cmd)
 	c.flushIfFull()
 }
 
-// printed ends the printing of one command's reply, which begins at start.
-func (c *conn) printed(start int) {
+// printed ends the printing of the reply to a command that was run, which begins at start.
+func (c *conn) printed(start int, cmd *commands.Command) { c.answered(start, cmd, false) }
+
+// answered ends the printing of one command's reply, which begins at start; bad says that it was not run.
+func (c *conn) answered(start int, cmd *commands.Command, bad bool) {
 	if reply := c.out.Buf[start:]; len(reply) > 0 && reply[0] == '-' {
-		c.srv.errors.add(reply)
+		c.srv.noteError(reply, cmd, bad)
 	}
 	if c.muting == (muting{}) {
 		return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/dtkv/dtkv/commands"
 	"github.com/dtkv/dtkv/replica"
 	"github.com/dtkv/dtkv/resp"
 )
@@ -89,6 +90,18 @@ func (e *errorCounts) add(reply []byte) {
 	}
 	if len(e.kinds) < maxErrorKinds {
 		e.kinds = append(e.kinds, errorCount{string(prefix), 1})
+	}
+}
+
+// noteError counts an error reply to a command, nil if there is none of its name; bad says that it was not run.
+func (s *Server) noteError(reply []byte, cmd *commands.Command, bad bool) {
+	s.errors.add(reply)
+	switch {
+	case cmd == nil:
+	case bad:
+		s.stats[cmd.Number()].rejected.Add(1)
+	default:
+		s.stats[cmd.Number()].failed.Add(1)
 	}
 }
 

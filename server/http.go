@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"time"
@@ -42,7 +41,7 @@ func (s *Server) listenHTTP() error {
 //
 //	/healthz  200 while the process works: do not restart it
 //	/readyz   200 while it serves reads and writes: send it clients; else 503 and the reason
-//	/metrics  the numbers of INFO, in the text format of Prometheus
+//	/metrics  what is measured, for Prometheus
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -61,20 +60,6 @@ func (s *Server) handler() http.Handler {
 		}
 		fmt.Fprintln(w, "ok")
 	})
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		s.printMetrics(w)
-	})
+	mux.Handle("GET /metrics", s.metricsHandler())
 	return mux
-}
-
-// printMetrics prints what INFO tells in numbers, about the node and group 0.
-func (s *Server) printMetrics(w io.Writer) {
-	for _, section := range s.info(s.group(0), nil) {
-		for _, f := range section.Fields {
-			if f.Number {
-				fmt.Fprintf(w, "dtkv_%s %s\n", f.Name, f.Value)
-			}
-		}
-	}
 }

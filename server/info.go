@@ -37,12 +37,17 @@ var infoSections = []struct {
 	{"Replication", infoReplication},
 	{"CPU", infoCPU},
 	{"Modules", func(*Server, group, *fields) {}},
+	{"Commandstats", infoCommands},
 	{"Errorstats", infoErrors},
+	{"Latencystats", infoLatencies},
 	{"Cluster", func(_ *Server, _ group, f *fields) { f.number("cluster_enabled", 0) }},
 	{"Raft", infoRaft},
 	{"Watch", infoWatch},
 	{"Keyspace", infoKeyspace},
 }
+
+// unusual sections are printed only for those who ask for them, or for all.
+var unusual = map[string]bool{"Commandstats": true, "Latencystats": true}
 
 // fields are the lines of one section.
 type fields []commands.InfoField
@@ -51,12 +56,7 @@ func (f *fields) text(name, value string) {
 	*f = append(*f, commands.InfoField{Name: name, Value: value})
 }
 
-func (f *fields) number(name string, n int64) { f.numeral(name, strconv.FormatInt(n, 10)) }
-
-// numeral is a number that is written already.
-func (f *fields) numeral(name, value string) {
-	*f = append(*f, commands.InfoField{Name: name, Value: value, Number: true})
-}
+func (f *fields) number(name string, n int64) { f.text(name, strconv.FormatInt(n, 10)) }
 
 func (f *fields) bytes(name string, n int64) {
 	f.number(name, n)
@@ -86,14 +86,13 @@ func human(n int64) string {
 
 // info prints the sections asked for; see commands.Node.
 func (s *Server) info(g group, names []string) []commands.InfoSection {
-	every := len(names) == 0
-	for _, name := range names {
-		every = every || name == "all" || name == "everything" || name == "default"
-	}
+	every := slices.Contains(names, "all") || slices.Contains(names, "everything")
+	usual := every || len(names) == 0 || slices.Contains(names, "default")
 	var list []commands.InfoSection
 	for i := range infoSections {
 		section := &infoSections[i]
-		if every || slices.Contains(names, strings.ToLower(section.name)) {
+		name := strings.ToLower(section.name)
+		if every || usual && !unusual[section.name] || slices.Contains(names, name) {
 			var f fields
 			section.print(s, g, &f)
 			list = append(list, commands.InfoSection{Name: section.name, Fields: f})
@@ -144,6 +143,7 @@ func infoClients(s *Server, _ group, f *fields) {
 	f.number("connected_clients", int64(connected))
 	f.number("cluster_connections", 0)
 	f.number("maxclients", s.live.maxClients.Load())
+	f.number("maxfiles", openFiles())
 	watched := s.hub.Stats()
 	f.number("pubsub_clients", int64(watched.Subscribers))
 	f.number("blocked_clients", int64(watched.Waits+watched.Parked))
@@ -229,9 +229,13 @@ func infoPersistence(s *Server, g group, f *fields) {
 	f.text("aof_last_bgrewrite_status", "ok")
 	f.text("aof_last_write_status", "ok")
 	f.number("aof_current_size", status.LogBytes)
+	if free, size, ok := diskSpace(s.cfg.DataDir); ok {
+		f.number("disk_free_bytes", int64(free))
+		f.number("disk_size_bytes", int64(size))
+	}
 }
 
-func infoStats(s *Server, _ group, f *fields) {
+func infoStats(s *Server, g group, f *fields) {
 	sum, received, rejected, _ := s.clients.totals()
 	failed, _ := s.errors.snapshot()
 	f.number("total_connections_received", int64(received))
@@ -240,7 +244,7 @@ func infoStats(s *Server, _ group, f *fields) {
 	f.number("total_net_input_bytes", int64(sum.netIn))
 	f.number("total_net_output_bytes", int64(sum.netOut))
 	f.number("rejected_connections", int64(rejected))
-	f.number("expired_keys", 0)
+	f.number("expired_keys", int64(g.Status().Expired))
 	f.number("evicted_keys", 0)
 	f.number("keyspace_hits", int64(sum.hits))
 	f.number("keyspace_misses", int64(sum.misses))
@@ -277,7 +281,7 @@ func infoReplication(s *Server, g group, f *fields) {
 	status := g.Status()
 	if status.Role == "leader" {
 		f.text("role", "master")
-		f.number("connected_slaves", 0)
+		infoReplicas(status, f)
 	} else {
 		r := role(status)
 		f.text("role", "slave")
@@ -300,63 +304,87 @@ func infoReplication(s *Server, g group, f *fields) {
 	f.number("repl_backlog_active", 0)
 }
 
+// Bounds on what counts as a replica.
+const (
+	silentFor   = 5 * time.Second // and it is offline
+	behindBy    = 1000            // entries, and it is being sent what it lacks
+	stateOnline = "online"
+	stateBehind = "send_bulk"
+	stateSilent = "offline"
+)
+
+// infoReplicas tells of those who follow.
+func infoReplicas(status replica.Status, f *fields) {
+	now, up := time.Now(), 0
+	var lines []string
+	for i := range status.Follows {
+		one := &status.Follows[i]
+		r, state := follower(one, status.LastIndex, now)
+		if state != stateSilent {
+			up++
+		}
+		lag := int64(-1)
+		if !one.Heard.IsZero() {
+			lag = int64(now.Sub(one.Heard).Seconds())
+		}
+		lines = append(lines, fmt.Sprintf("ip=%s,port=%d,state=%s,offset=%d,lag=%d", r.Host, r.Port, state, r.Offset, lag))
+	}
+	f.number("connected_slaves", int64(up))
+	for i, line := range lines {
+		f.text("slave"+strconv.Itoa(i), line)
+	}
+}
+
+// follower is another member as Redis shows a replica.
+func follower(f *replica.Follower, last uint64, now time.Time) (r commands.Replica, state string) {
+	r.Offset = int64(f.Last)
+	r.Host, r.Port = hostPort(f.Client)
+	switch {
+	case f.Heard.IsZero() || now.Sub(f.Heard) > silentFor:
+		return r, stateSilent
+	case f.Last+behindBy < last:
+		return r, stateBehind
+	}
+	return r, stateOnline
+}
+
+// hostPort takes an address apart; of one that is not known nothing is left.
+func hostPort(address string) (host string, port int) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0
+	}
+	port, _ = strconv.Atoi(text)
+	return host, port
+}
+
 // role is a node's part in its group, as Redis names the parts.
 func role(status replica.Status) commands.Role {
 	r := commands.Role{Leader: status.Role == "leader", Offset: int64(status.Applied), Link: "connected"}
 	if r.Leader {
+		now := time.Now()
+		for i := range status.Follows {
+			if one, state := follower(&status.Follows[i], status.LastIndex, now); state != stateSilent {
+				r.Replicas = append(r.Replicas, one)
+			}
+		}
 		return r
 	}
 	if status.LeaderID == "" {
 		r.Link = "connect"
 		return r
 	}
-	if host, port, err := net.SplitHostPort(status.Client); err == nil {
-		r.Host = host
-		r.Port, _ = strconv.Atoi(port)
-	}
+	r.Host, r.Port = hostPort(status.Client)
 	return r
 }
 
 func infoCPU(_ *Server, _ group, f *fields) {
 	u := usage()
-	f.numeral("used_cpu_sys", seconds(u.Stime))
-	f.numeral("used_cpu_user", seconds(u.Utime))
+	f.text("used_cpu_sys", seconds(u.Stime))
+	f.text("used_cpu_user", seconds(u.Utime))
 }
 
 func seconds(t syscall.Timeval) string { return fmt.Sprintf("%d.%06d", t.Sec, t.Usec) }
-
-func infoErrors(s *Server, _ group, f *fields) {
-	_, kinds := s.errors.snapshot()
-	for _, k := range kinds {
-		f.text("errorstat_"+k.prefix, "count="+strconv.FormatUint(k.count, 10))
-	}
-}
-
-func infoRaft(_ *Server, g group, f *fields) {
-	status := g.Status()
-	f.number("raft_group", int64(status.Group))
-	f.text("raft_role", status.Role)
-	f.flag("raft_ready", status.Ready)
-	f.number("raft_term", int64(status.Term))
-	f.text("raft_leader_id", status.LeaderID)
-	f.text("raft_leader_addr", status.Leader)
-	f.number("raft_commit_index", int64(status.Committed))
-	f.number("raft_applied_index", int64(status.Applied))
-	f.number("raft_last_index", int64(status.LastIndex))
-	f.number("raft_snapshot_index", int64(status.SnapshotIndex))
-	f.number("raft_snapshot_bytes", status.SnapshotBytes)
-	f.number("raft_snapshots_taken", int64(status.Snapshots))
-	f.number("raft_log_bytes", status.LogBytes)
-	f.number("raft_entries_forwarded", int64(status.Forwarded))
-	f.number("raft_read_indexes_given", int64(status.ReadIndexes))
-	f.number("raft_proposals_in_doubt", int64(status.InDoubt))
-	f.text("raft_sync", string(status.Sync))
-	f.text("raft_log_store", string(status.LogStore))
-	f.number("raft_members", int64(len(status.Members)))
-	for i, m := range status.Members {
-		f.text("raft_member"+strconv.Itoa(i), fmt.Sprintf("id=%s,addr=%s,voter=%t", m.ID, m.Address, m.Voter))
-	}
-}
 
 // infoWatch tells of the way of events to those who wait for them.
 func infoWatch(s *Server, _ group, f *fields) {
@@ -433,12 +461,7 @@ func (s *Server) askKeys(info *replica.GroupInfo) string {
 
 // durable says how far acknowledged writes have surely gone; see commands.Node.
 func durable(status replica.Status) (synced bool, replicas int) {
-	voters := 0
-	for _, m := range status.Members {
-		if m.Voter {
-			voters++
-		}
-	}
+	voters := countVoters(status.Members)
 	return status.Sync == replica.SyncAlways, voters / 2
 }
 

@@ -146,19 +146,44 @@ func TestHealthChecks(t *testing.T) {
 	}
 }
 
-func TestMetricsAreTheNumbersOfInfo(t *testing.T) {
+func TestMetricsArePrometheus(t *testing.T) {
 	s, _ := newTestServer(Default())
-	w := httptest.NewRecorder()
-	s.handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	line := regexp.MustCompile(`^dtkv_[a-z][a-z0-9_]* -?[0-9]+(\.[0-9]+)?$`)
-	for text := range strings.Lines(w.Body.String()) {
-		if !line.MatchString(strings.TrimSuffix(text, "\n")) {
+	page := func() string {
+		w := httptest.NewRecorder()
+		s.handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		return w.Body.String()
+	}
+	feed(t, s, "PING")
+	line := regexp.MustCompile(`^[a-z][a-z0-9_]*(\{[^ ]+\})? (-?[0-9.e+-]+|[+]Inf|NaN)$`)
+	for text := range strings.Lines(page()) {
+		if text = strings.TrimSuffix(text, "\n"); !strings.HasPrefix(text, "#") && !line.MatchString(text) {
 			t.Errorf("%q is no metric", text)
 		}
 	}
-	for _, name := range []string{"pubsub_channels", "blocked_clients", "watch_lag_events", "raft_applied_index", "used_cpu_user"} {
-		if !strings.Contains(w.Body.String(), "\ndtkv_"+name+" ") {
-			t.Errorf("%s is missing:\n%s", name, w.Body)
+	for _, want := range []string{
+		"# TYPE dtkv_command_duration_seconds histogram\n", `dtkv_command_duration_seconds_count{command="ping"} 1` + "\n",
+		`dtkv_command_duration_seconds_bucket{command="ping",le="67.108864"} 1` + "\n", `dtkv_group_role{group="0",role="leader"} 1` + "\n",
+		"# TYPE dtkv_clients gauge\n", "process_open_fds ", "go_goroutines ",
+	} {
+		if !strings.Contains(page(), want) {
+			t.Errorf("%q is missing:\n%s", want, page())
+		}
+	}
+	s.groups.Store(nil)
+	if got := page(); !strings.Contains(got, "dtkv_node_ready 0\n") {
+		t.Errorf("while loading:\n%s", got)
+	}
+}
+
+// Names end in what they count, and have no unit but base units.
+func TestMetricsHaveNamesByTheConventions(t *testing.T) {
+	for _, m := range exported.list {
+		total, unit := strings.HasSuffix(m.name, "_total"), strings.HasSuffix(m.name, "_seconds") || strings.HasSuffix(m.name, "_bytes")
+		if total != (m.kind == "counter") || m.kind == "histogram" && !unit || !strings.HasPrefix(m.name, "dtkv_") || m.help == "" {
+			t.Errorf("%s is a %s: %s", m.name, m.kind, m.help)
+		}
+		if strings.Contains(m.name, "_ms") || strings.Contains(m.name, "micro") {
+			t.Errorf("%s counts in no base unit", m.name)
 		}
 	}
 }

@@ -24,6 +24,11 @@ type live struct {
 	timeoutNanos atomic.Int64
 	maxClients   atomic.Int64
 	output       atomic.Int64 // bytes that may wait for one subscriber
+	slowlog      atomic.Int64 // microseconds from which on a command goes into the slow log; negative: none
+	slowlogLen   atomic.Int64 // entries
+	monitorMs    atomic.Int64 // from which on the latency monitor takes notice; 0: never
+	slow         atomic.Int64 // nanoseconds from which on either does
+	tracking     atomic.Bool  // INFO latencystats and LATENCY HISTOGRAM tell something
 
 	mu   sync.Mutex
 	kept []commands.Parameter // parameters of Redis that tools set and read back, and that mean nothing here
@@ -33,23 +38,39 @@ func (l *live) init(c *Config) {
 	l.timeoutNanos.Store(int64(c.Timeout))
 	l.maxClients.Store(int64(c.MaxClients))
 	l.output.Store(c.PubSubOutput)
+	l.slowlogLen.Store(c.SlowlogMaxLen)
+	l.tracking.Store(true)
+	l.watchSlow(c.SlowlogOver, c.LatencyThreshold)
 	l.kept = slices.Clone(keptParameters)
 }
+
+// watchSlow sets from which time on something is slow: microseconds for the slow log, milliseconds for the monitor.
+func (l *live) watchSlow(slowlog, monitor int64) {
+	l.slowlog.Store(slowlog)
+	l.monitorMs.Store(monitor)
+	least := int64(math.MaxInt64)
+	if slowlog >= 0 {
+		least = slowlog * int64(time.Microsecond)
+	}
+	if monitor > 0 {
+		least = min(least, monitor*int64(time.Millisecond))
+	}
+	l.slow.Store(least)
+}
+
+// monitor is from which time on the latency monitor takes notice; 0: never.
+func (l *live) monitor() time.Duration { return time.Duration(l.monitorMs.Load()) * time.Millisecond }
 
 func (l *live) timeout() time.Duration { return time.Duration(l.timeoutNanos.Load()) }
 
 // keptParameters are accepted, kept and shown, nothing more: benchmarks, test suites and dashboards set them.
 var keptParameters = []commands.Parameter{
 	{Name: "busy-reply-threshold", Value: "5000"},
-	{Name: "latency-monitor-threshold", Value: "0"},
-	{Name: "latency-tracking", Value: "no"},
 	{Name: "lua-time-limit", Value: "5000"},
 	{Name: "maxmemory", Value: "0"},
 	{Name: "maxmemory-policy", Value: "noeviction"},
 	{Name: "proto-max-bulk-len", Value: strconv.Itoa(resp.DefaultLimits.Bulk)},
 	{Name: "save", Value: ""},
-	{Name: "slowlog-log-slower-than", Value: "10000"},
-	{Name: "slowlog-max-len", Value: "128"},
 }
 
 // parameters lists what CONFIG GET shows: our options under their own names, and what Redis's clients ask for.
@@ -57,7 +78,8 @@ func (s *Server) parameters() []commands.Parameter {
 	list := s.redisParameters()
 	for _, o := range Options {
 		switch o.Name {
-		case "timeout", "notify-keyspace-events", "client-output-buffer-limit-pubsub": // They are live.
+		case "timeout", "notify-keyspace-events", "client-output-buffer-limit-pubsub",
+			"slowlog-log-slower-than", "slowlog-max-len", "latency-monitor-threshold": // They are live.
 			continue
 		case "requirepass": // It is secret.
 			continue
@@ -96,11 +118,15 @@ func (s *Server) redisParameters() []commands.Parameter {
 		fixed("cluster-enabled", "no"),
 		fixed("databases", strconv.Itoa(s.databases())),
 		fixed("dir", dir),
+		{Name: "latency-monitor-threshold", Value: strconv.FormatInt(s.live.monitorMs.Load(), 10)},
+		{Name: "latency-tracking", Value: formatYesNo(s.live.tracking.Load())},
 		{Name: "maxclients", Value: strconv.FormatInt(s.live.maxClients.Load(), 10)},
 		{Name: "notify-keyspace-events", Value: s.hub.Notify().String()},
 		fixed("port", port),
 		fixed("replica-read-only", "yes"),
 		fixed("slave-read-only", "yes"),
+		{Name: "slowlog-log-slower-than", Value: strconv.FormatInt(s.live.slowlog.Load(), 10)},
+		{Name: "slowlog-max-len", Value: strconv.FormatInt(s.live.slowlogLen.Load(), 10)},
 		fixed("tcp-keepalive", strconv.Itoa(int(keepAlive/time.Second))),
 		{Name: "timeout", Value: strconv.FormatInt(int64(s.live.timeout()/time.Second), 10)},
 	}
@@ -110,6 +136,8 @@ func (s *Server) redisParameters() []commands.Parameter {
 func (s *Server) setParameters(list []commands.Parameter) error {
 	timeout, clients := int64(s.live.timeout()/time.Second), s.live.maxClients.Load()
 	notify, output := s.hub.Notify(), s.live.output.Load()
+	slowlog, slowlogLen, monitor := s.live.slowlog.Load(), s.live.slowlogLen.Load(), s.live.monitorMs.Load()
+	tracking := s.live.tracking.Load()
 	for _, p := range list {
 		var err error
 		switch p.Name {
@@ -117,6 +145,16 @@ func (s *Server) setParameters(list []commands.Parameter) error {
 			timeout, err = parameterNumber(p, 0, math.MaxInt32)
 		case "maxclients":
 			clients, err = parameterNumber(p, 1, maxMaxClients)
+		case "slowlog-log-slower-than":
+			slowlog, err = parameterNumber(p, -1, maxSlow)
+		case "slowlog-max-len":
+			slowlogLen, err = parameterNumber(p, 0, maxSlowlog)
+		case "latency-monitor-threshold":
+			monitor, err = parameterNumber(p, 0, maxSlow)
+		case "latency-tracking":
+			if yesNo(&tracking, strings.ToLower(p.Value)) != nil {
+				err = &commands.ParameterError{Name: p.Name, Reason: "argument must be 'yes' or 'no'"}
+			}
 		case "notify-keyspace-events":
 			if notify, err = watch.ParseNotify(p.Value); err != nil {
 				err = &commands.ParameterError{Name: p.Name, Reason: "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."}
@@ -143,6 +181,10 @@ func (s *Server) setParameters(list []commands.Parameter) error {
 	s.live.mu.Unlock()
 	s.live.maxClients.Store(clients)
 	s.live.output.Store(output)
+	s.live.tracking.Store(tracking)
+	s.live.watchSlow(slowlog, monitor)
+	s.live.slowlogLen.Store(slowlogLen)
+	s.slowlog.resize(int(slowlogLen))
 	s.hub.SetNotify(notify)
 	s.hub.SetOutput(output)
 	if d := time.Duration(timeout) * time.Second; d != s.live.timeout().Truncate(time.Second) {

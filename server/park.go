@@ -26,6 +26,7 @@ const (
 // further command of its connection is run.
 type request struct {
 	group  group
+	cmd    *commands.Command
 	parked bool             // it waits for an event; before, for the log
 	cancel func()           // takes back what the hub was asked
 	bell   chan watch.Grant // of one place: the hub has news
@@ -47,16 +48,17 @@ func (r *request) ring(c *conn, g watch.Grant) {
 }
 
 // await begins a command that waits.
-func (c *conn) await(p *commands.Plan, args int) {
+func (c *conn) await(cmd *commands.Command, p *commands.Plan, argv [][]byte) {
 	if p.Await.Streams != nil {
-		c.settle()
-		c.awaitStreams(p.Await.Streams)
+		c.begin(cmd, argv)
+		c.awaitStreams(cmd, p.Await.Streams)
+		c.lap()
 		return
 	}
 	if c.unit.proposal.N == 0 {
 		c.settle() // reads
 	}
-	r := &request{group: c.group, bell: make(chan watch.Grant, 1), reply: p.Reply}
+	r := &request{group: c.group, cmd: cmd, bell: make(chan watch.Grant, 1), reply: p.Reply}
 	r.op = *p.Await.Lock
 	r.op.Key = bytes.Clone(r.op.Key) // the reader goes on while it waits
 	r.op.Ticket = fsm.Ticket{Process: c.group.Origin(), Number: c.srv.tickets.Add(1)}
@@ -67,7 +69,7 @@ func (c *conn) await(p *commands.Plan, args int) {
 			r.reply(w, res)
 		}
 	}}
-	c.addWrite(&plan, args)
+	c.addWrite(cmd, &plan, argv)
 }
 
 // listen has the hub tell of what the request in hand waits for.
@@ -102,15 +104,15 @@ func (c *conn) conclude() {
 	c.request = nil
 }
 
-func (c *conn) awaitStreams(s *commands.Streams) {
+func (c *conn) awaitStreams(cmd *commands.Command, s *commands.Streams) {
 	start := c.out.Len()
 	if s.Print(&c.out, c) {
-		c.printed(start)
+		c.printed(start, cmd)
 		c.flushIfFull()
 		return
 	}
 	s.Keep()
-	c.request = &request{group: c.group, parked: true, bell: make(chan watch.Grant, 1), streams: s}
+	c.request = &request{group: c.group, cmd: cmd, parked: true, bell: make(chan watch.Grant, 1), streams: s}
 	if s.Millis > 0 {
 		c.request.until = time.Now().Add(time.Duration(s.Millis) * time.Millisecond)
 	}
@@ -130,7 +132,9 @@ func (c *conn) proceed() bool {
 	if c.loop != nil {
 		return false
 	}
+	c.lap()
 	c.park()
+	c.unit.tally.since = time.Now()
 	return !c.closing
 }
 
@@ -178,7 +182,7 @@ func (c *conn) park() {
 func (c *conn) answer(print func()) {
 	start := c.out.Len()
 	print()
-	c.printed(start)
+	c.printed(start, c.request.cmd)
 	c.conclude()
 }
 
@@ -250,7 +254,7 @@ func (c *conn) hearStreams() {
 	c.request.cancel()
 	start := c.out.Len()
 	if c.request.streams.Print(&c.out, c) {
-		c.printed(start)
+		c.printed(start, c.request.cmd)
 		c.conclude()
 		return
 	}

@@ -373,7 +373,7 @@ func (c *conn) comeHome(back *comeback) {
 		c.out.Error(err)
 		c.closing = c.turnTo(from) != nil // it stays where it was
 	}
-	c.printed(start)
+	c.printed(start, nil)
 }
 
 // ask runs one command in a database that lives elsewhere and returns its reply. The error is a reply, too.

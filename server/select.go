@@ -141,23 +141,24 @@ func (c *conn) gone() *resp.Error {
 }
 
 // writeAll runs an operation on every database, one entry each, and answers it.
-func (c *conn) writeAll(p *commands.Plan, args int) {
+func (c *conn) writeAll(cmd *commands.Command, p *commands.Plan, argv [][]byte) {
 	groups := c.srv.catalogue().Groups()
 	if len(groups) == 1 {
 		if c.unit.proposal.N == 0 {
 			c.settle() // reads
 		}
-		c.addWrite(p, args)
+		c.addWrite(cmd, p, argv)
 		return
 	}
-	c.settle()
+	c.begin(cmd, argv)
 	start := c.out.Len()
 	if err := c.srv.flushAll(groups, p.Op.AppendTo(nil)); err != nil {
 		c.out.Error(err)
 	} else {
 		c.out.OK()
 	}
-	c.printed(start)
+	c.printed(start, cmd)
+	c.lap()
 	c.flushIfFull()
 }
 

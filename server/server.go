@@ -23,6 +23,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dtkv/dtkv/commands"
 	"github.com/dtkv/dtkv/replica"
 	"github.com/dtkv/dtkv/watch"
 )
@@ -62,6 +63,9 @@ type Server struct {
 
 	clients registry
 	errors  errorCounts
+	stats   []commandStats // by the number of the command
+	slowlog slowlog
+	spikes  spikes
 	panics  atomic.Uint64
 	pace    pace
 	saves   saves
@@ -79,7 +83,7 @@ type Server struct {
 
 // newServer makes a server that listens nowhere and has no groups yet.
 func newServer(cfg Config) *Server {
-	s := &Server{cfg: cfg, log: cfg.logger(), started: time.Now()}
+	s := &Server{cfg: cfg, log: cfg.logger(), started: time.Now(), stats: make([]commandStats, commands.Numbers)}
 	var id [20]byte
 	rand.Read(id[:])
 	s.runID = hex.EncodeToString(id[:])
@@ -108,6 +112,7 @@ func Open(cfg Config) (*Server, error) {
 			rc.PeerTLS = s.certs.forPeers()
 		}
 		rc.Observer, rc.OnGroups = s.hub, s.onGroups
+		rc.Stored = s.stored
 		if rc.Client == "" {
 			rc.Client = cfg.clientAddress(s.Addr())
 		}

@@ -180,6 +180,7 @@ func (c *conn) ResetStats() {
 	c.publish()
 	c.srv.clients.reset()
 	c.srv.errors.reset()
+	c.srv.resetCommandStats()
 }
 
 // Durable says how far acknowledged writes have surely gone.

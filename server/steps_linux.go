@@ -30,7 +30,7 @@ func (l *loop) welcome(c *conn) {
 			return
 		}
 		if more && c.request == nil && !c.stopped() {
-			c.at = atHome
+			c.at, c.now = atHome, time.Now()
 			if !l.unit(c) {
 				return
 			}
@@ -134,14 +134,15 @@ func (l *loop) unit(c *conn) bool {
 		}
 		switch {
 		case c.barred(cmd, plan.Kind):
-			c.refuse(resp.ErrNoAuth)
+			plan.Kind = 0
+			c.refuse(cmd, argv, &plan, resp.ErrNoAuth)
 		case err != nil:
-			c.refuse(c.refusal(cmd, err))
+			c.refuse(cmd, argv, &plan, c.refusal(cmd, err))
 		case c.light(cmd, &plan, argv):
-			c.act(&plan, len(argv))
+			c.act(cmd, &plan, argv)
 		default:
 			kept := plan // a captured variable lives in the heap, and this one only from here
-			l.handOver(c, func() { c.act(&kept, len(argv)) })
+			l.handOver(c, func() { c.act(cmd, &kept, argv) })
 			return false
 		}
 		if c.request != nil {
@@ -214,6 +215,7 @@ func (c *conn) land(err error) {
 // finish ends a unit in the loop: the replies go out, at once or, when the peer is slow, from a goroutine. It reports
 // whether the connection is still the loop's.
 func (l *loop) finish(c *conn) bool {
+	c.lap()
 	c.publish()
 	for len(c.out.Buf) > 0 {
 		n, err := unix.Write(int(c.fd), c.out.Buf)

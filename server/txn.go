@@ -29,8 +29,10 @@ type txn struct {
 	open    bool // after MULTI
 	aborted bool // a queued command was refused; EXEC will be, too
 	queue   []commands.Plan
-	args    int // queued arguments
-	bytes   int // what they take
+	calls   []*commands.Command // of the queue
+	first   [][]byte            // the arguments of the first one
+	args    int                 // queued arguments
+	bytes   int                 // what they take
 
 	watches    []fsm.Watch
 	watchBytes int
@@ -125,7 +127,7 @@ func (c *conn) enqueue(argv [][]byte) {
 	switch {
 	case plan.Kind == 0:
 	case cmd.Flags.Has(commands.Unqueued):
-		c.act(&plan, len(kept))
+		c.act(cmd, &plan, kept)
 		return
 	case cmd.Flags.Has(commands.NoMulti):
 		err = commands.ErrNotInMulti
@@ -138,21 +140,25 @@ func (c *conn) enqueue(argv [][]byte) {
 	default:
 		err = nil // EXEC will print it
 	}
-	start := c.out.Len()
+	start, bad := c.out.Len(), false
 	if err != nil {
-		t.aborted = true
-		t.queue, t.args, t.bytes = nil, 0, 0 // They will not run; later ones are still checked.
+		t.aborted, bad = true, true
+		t.queue, t.calls, t.first, t.args, t.bytes = nil, nil, nil, 0, 0 // They will not run; later ones are still checked.
 		c.out.Error(c.refusal(cmd, err))
 	} else {
 		if plan.Kind == commands.WriteAll {
 			plan.Kind = commands.Write
 		}
 		if !t.aborted {
-			t.queue, t.args, t.bytes = append(t.queue, plan), t.args+len(kept), t.bytes+size
+			if len(t.queue) == 0 {
+				t.first = kept
+			}
+			t.queue, t.calls = append(t.queue, plan), append(t.calls, cmd)
+			t.args, t.bytes = t.args+len(kept), t.bytes+size
 		}
 		c.out.Simple("QUEUED")
 	}
-	c.printed(start)
+	c.answered(start, cmd, bad)
 	c.flushIfFull()
 }
 
@@ -188,7 +194,10 @@ func (c *conn) exec(t *txn) {
 		c.out.Error(resp.ErrExecAbort)
 		return
 	}
-	e := &execution{queue: t.queue}
+	for _, cmd := range t.calls {
+		c.unit.tally.add(cmd, t.first)
+	}
+	e := &execution{queue: t.queue, calls: t.calls}
 	e.out.Proto = c.out.Proto
 	writes, reads := 0, 0
 	for i := range t.queue {
@@ -300,7 +309,7 @@ func (c *conn) printExec(e *execution, results []fsm.Result) {
 			c.out.OK()
 		}
 		if c.out.Buf[start] == '-' {
-			c.srv.errors.add(c.out.Buf[start:])
+			c.srv.noteError(c.out.Buf[start:], e.calls[i], false)
 		}
 	}
 }
@@ -309,9 +318,10 @@ func (c *conn) printExec(e *execution, results []fsm.Result) {
 // when Propose has given up on an unknown outcome.
 type execution struct {
 	queue    []commands.Plan
-	long     bool // one of the reads is
-	next     int  // first of queue that has not been passed
-	writes   int  // writes among those passed
+	calls    []*commands.Command // of the queue
+	long     bool                // one of the reads is
+	next     int                 // first of queue that has not been passed
+	writes   int                 // writes among those passed
 	out      resp.Writer
 	ends     []int // where each read's reply ends in out
 	panicked error

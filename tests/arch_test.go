@@ -29,15 +29,20 @@ var allowed = map[string][]string{
 	"fsm":      {"lock", "github.com/tidwall/btree", "github.com/zeebo/xxh3"},
 	"commands": {"resp", "fsm"},
 	"ttl":      {},
+	"latency":  {},
 	"watch":    {"fsm"},
 	"backup":   {"fsm"},
 	"replica": {
-		"backup", "fsm", "ttl",
+		"backup", "fsm", "ttl", "latency",
 		"github.com/hashicorp/raft", "github.com/hashicorp/raft-wal", "github.com/hashicorp/raft-wal/...",
 		"github.com/hashicorp/raft-boltdb/v2", "github.com/hashicorp/go-hclog", "github.com/hashicorp/go-metrics/...",
 		"go.etcd.io/bbolt", "golang.org/x/sys/...",
 	},
-	"server":   {"backup", "commands", "resp", "fsm", "replica", "watch", "golang.org/x/sys/unix"}, // epoll, see docs/adr/0011
+	"server": {
+		"backup", "commands", "resp", "fsm", "replica", "watch", "latency",
+		"golang.org/x/sys/unix",                   // epoll, see docs/adr/0011
+		"github.com/prometheus/client_golang/...", // see docs/adr/0019
+	},
 	"client":   {"resp", "github.com/redis/go-redis/v9"},
 	"cmd/dtkv": {"server", "replica", "backup", "fsm"},
 }

@@ -3,6 +3,7 @@ package harness
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -16,7 +17,7 @@ type Options struct {
 	Addr            string // client address; default: a free port
 	PeerAddr        string // default: a free port
 	CA              *CA    // everything is encrypted, and clients need a certificate, as [Connect] has by itself; default: nothing is
-	HTTPAddr        string // default: none
+	HTTPAddr        string // default: none; with port 0: a free port
 	Sync            string // always or os
 	LogStore        string // wal or bolt
 	SnapshotEntries int    // log entries between snapshots; 0 leaves the default
@@ -66,6 +67,9 @@ func Launch(t testing.TB, o Options) *Server {
 		if *addr == "" {
 			*addr = Loopback(Port(t))
 		}
+	}
+	if host, ok := strings.CutSuffix(o.HTTPAddr, ":0"); ok {
+		o.HTTPAddr = net.JoinHostPort(host, strconv.Itoa(Port(t)))
 	}
 	binary := Binary(t)
 	env := append([]string{"GORACE=halt_on_error=1"}, o.Env...) // A race ends the server, and so the test.
