@@ -107,6 +107,16 @@ func (c *Cluster) node(id string) *Server {
 	return c.Servers[n-1]
 }
 
+// Relaunch starts a node that has ended again, on its addresses and its data, and waits for nothing.
+func (c *Cluster) Relaunch(s *Server) *Server {
+	c.t.Helper()
+	again := Launch(c.t, s.Options)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Servers[slices.Index(c.Servers, s)] = again
+	return again
+}
+
 // Leader waits until all nodes that run agree on who leads, and returns it.
 func (c *Cluster) Leader() *Server {
 	c.t.Helper()

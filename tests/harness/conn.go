@@ -37,7 +37,7 @@ func Dial(t testing.TB, addr string) *Conn {
 }
 
 // Connect is [Dial] for a server that may not be there. The caller closes the connection.
-func Connect(addr string) (*Conn, error) { return connect(addr, Patience) }
+func Connect(addr string) (*Conn, error) { return ConnectWithin(addr, Patience) }
 
 // door is what a server asks of clients.
 type door struct {
@@ -66,7 +66,8 @@ func DialTLS(t testing.TB, addr string, how *tls.Config) *Conn {
 	return NewConn(tls.Client(c.Conn, how))
 }
 
-func connect(addr string, timeout time.Duration) (*Conn, error) {
+// ConnectWithin is [Connect] for who has something better to do than to wait for long.
+func ConnectWithin(addr string, timeout time.Duration) (*Conn, error) {
 	raw, err := net.DialTimeout("tcp", addr, timeout)
 	if err != nil {
 		return nil, err

@@ -146,7 +146,7 @@ func Ready(addr string, p *Process) error {
 
 // probe asks for something that only a node with a leader and an applied log can answer. PING would not do.
 func probe(addr string) error {
-	c, err := connect(addr, time.Second)
+	c, err := ConnectWithin(addr, time.Second)
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,15 @@ func info(owner int, token int64, waiters int) lockOp {
 
 func lost(o lockOp) lockOp { o.unknown = true; return o }
 
+// inDoubt is an operation that takes effect at any time from then on, or never.
+func (o lockOp) inDoubt(call int64) porcupine.Operation {
+	op := lost(o).at(call, call)
+	o = op.Input.(lockOp)
+	o.ret = never
+	op.Input, op.Return = o, never
+	return op
+}
+
 func hungUp(o lockOp, at int64) lockOp { o.unknown, o.leaves, o.yields = true, at, at; return o }
 
 // Histories that a right server may show, and others that differ from them in one thing that it must not do.
@@ -122,17 +131,34 @@ func TestTheLockModelBites(t *testing.T) {
 			history{lost(try(1, 99, 0)).at(0, 1), try(2, 99, 0).at(2, 3), try(2, 99, 2).at(4, 5)},
 		},
 		{
+			"what is in doubt may happen late, what was lost before a crash may not",
+			history{try(1, 99, 1).at(0, 1), unlock(1).inDoubt(2), info(1, 1, 0).at(5, 6), try(2, 99, 2).at(7, 8)},
+			history{try(1, 99, 1).at(0, 1), lost(unlock(1)).at(2, 3), info(1, 1, 0).at(5, 6), try(2, 99, 2).at(7, 8)},
+		},
+		{
 			"a place ends with its connection, not before",
 			history{try(1, 99, 1).at(0, 1), hungUp(waitFor(2, 99, 99, 0), 10).at(2, 90), info(1, 1, 1).at(3, 4), info(1, 1, 0).at(5, 11)},
 			history{try(1, 99, 1).at(0, 1), hungUp(waitFor(2, 99, 99, 0), 10).at(2, 90), info(1, 1, 1).at(3, 4), info(1, 1, 0).at(5, 9)},
 		},
 	}
+	ordered := func(h history) history {
+		var ops []lockOp
+		for _, op := range h {
+			ops = append(ops, op.Input.(lockOp))
+		}
+		inOrder(ops)
+		for i := range h {
+			ops[i].end = never
+			h[i].Input = ops[i]
+		}
+		return h
+	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if !porcupine.CheckOperations(lockModel(), tt.right) {
+			if !porcupine.CheckOperations(lockModel(), ordered(tt.right)) {
 				t.Error("the right history was rejected")
 			}
-			if porcupine.CheckOperations(lockModel(), tt.wrong) {
+			if porcupine.CheckOperations(lockModel(), ordered(tt.wrong)) {
 				t.Error("the wrong history was accepted")
 			}
 		})
@@ -143,6 +169,9 @@ func TestTheValueModelBites(t *testing.T) {
 	op := func(call, ret, ttl int64, owner, reply string, command ...string) porcupine.Operation {
 		o := &valueOp{command: command, owner: owner, ttl: ttl * 1e6, call: call * 1e6, ret: ret * 1e6, reply: reply, unknown: reply == ""}
 		return porcupine.Operation{Input: o, Call: o.call, Return: o.ret}
+	}
+	doubt := func(call int64, command ...string) porcupine.Operation {
+		return porcupine.Operation{Input: &valueOp{command: command, call: call * 1e6, ret: never, unknown: true}, Call: call * 1e6, Return: never}
 	}
 	type history = []porcupine.Operation
 	tests := []struct {
@@ -178,6 +207,11 @@ func TestTheValueModelBites(t *testing.T) {
 			"a longer life counts from when it was given",
 			history{op(0, 1, 10, "one", "OK", "PUTTEMP", "a"), op(5, 6, 10, "one", "1", "UPDATETTL"), op(12, 15, 0, "", "null", "GET")},
 			history{op(0, 1, 10, "one", "OK", "PUTTEMP", "a"), op(5, 6, 10, "one", "1", "UPDATETTL"), op(12, 14, 0, "", "null", "GET")},
+		},
+		{
+			"what is in doubt may happen late, and once",
+			history{op(0, 1, 0, "", "OK", "SET", "a"), doubt(2, "SET", "b"), op(4, 5, 0, "", "a", "GET"), op(6, 7, 0, "", "b", "GET")},
+			history{op(0, 1, 0, "", "OK", "SET", "a"), doubt(2, "SET", "b"), op(4, 5, 0, "", "b", "GET"), op(6, 7, 0, "", "a", "GET")},
 		},
 		{
 			"what was lost in a crash happened or did not, and that is all",

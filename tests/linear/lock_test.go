@@ -24,21 +24,13 @@ const (
 // A lock has one holder, whose lease never ends early; who waits is served in the order of arrival; an owner who asks
 // again after a lost reply, or a lost server, has what it had.
 func TestLocksAreLinearizable(t *testing.T) {
-	r := newRig(t)
+	r := newServerRig(t)
 	histories := map[string][]porcupine.Operation{}
 	var grants []grant
 	for round := range *rounds {
-		all := make([]*contest, locks)
-		conn := harness.Dial(t, r.server.Addr)
 		var done sync.WaitGroup
 		var sent atomic.Int64
-		for i := range all {
-			all[i] = &contest{rig: r, key: fmt.Sprintf("lock-%d-%d", round, i), sent: &sent}
-			all[i].learn(t, conn)
-		}
-		for i, c := range all {
-			c.begin(&done, (round*locks+i)*lockOwners)
-		}
+		all := r.useLocks(t, round, &done, &sent)
 		harness.Eventually(t, "half of the commands", func() bool { return sent.Load() > locks*actsPerLock/2 || !r.server.Alive() })
 		r.restart(t)
 		done.Wait()
@@ -53,12 +45,33 @@ func TestLocksAreLinearizable(t *testing.T) {
 	checkAll(t, lockModel(), histories)
 }
 
+// useLocks has clients compete for new locks.
+func (r *rig) useLocks(t *testing.T, round int, done *sync.WaitGroup, sent *atomic.Int64) []*contest {
+	t.Helper()
+	owners := 5 // with short leases more would leave too many ways to be told apart
+	if r.cluster != nil {
+		owners = lockOwners
+	}
+	all := make([]*contest, locks)
+	conn := harness.Dial(t, r.address(0))
+	defer conn.Close()
+	for i := range all {
+		all[i] = &contest{rig: r, key: fmt.Sprintf("lock-%d-%d", round, i), owners: owners, sent: sent}
+		all[i].learn(t, conn)
+	}
+	for i, c := range all {
+		c.begin(done, (round*locks+i)*lockOwners)
+	}
+	return all
+}
+
 // contest is one lock and those who compete for it.
 type contest struct {
-	rig  *rig
-	key  string
-	sent *atomic.Int64 // by all contests
-	acts atomic.Int64
+	rig    *rig
+	key    string
+	owners int
+	sent   *atomic.Int64 // by all contests
+	acts   atomic.Int64
 
 	mu  sync.Mutex
 	ops []lockOp
@@ -68,7 +81,7 @@ type contest struct {
 
 // begin starts one goroutine for each owner. They end when the lock has had its share of commands.
 func (c *contest) begin(done *sync.WaitGroup, number int) {
-	for owner := 1; owner <= lockOwners; owner++ {
+	for owner := 1; owner <= c.owners; owner++ {
 		done.Go(func() {
 			p := contender{contest: c, client: c.rig.client(number + owner), owner: owner, id: c.id(owner)}
 			defer p.close()
@@ -84,7 +97,7 @@ func (c *contest) begin(done *sync.WaitGroup, number int) {
 func (c *contest) learn(t *testing.T, conn *harness.Conn) {
 	t.Helper()
 	c.who = map[string]int{}
-	for owner := 1; owner <= lockOwners; owner++ {
+	for owner := 1; owner <= c.owners; owner++ {
 		conn.Want(t, "+OK\r\n", "DTKV.OWNER", c.id(owner))
 		c.who[bare(conn.Must(t, "DTKV.OWNER"))] = owner
 	}
@@ -98,10 +111,19 @@ type contender struct {
 	*client
 	owner int
 	id    string
+	holds bool // the lock, perhaps
+	doubt bool // what came of the latest command is unknown
 }
 
 // act sends one command and notes what came of it. Most leases are so short that they end while others wait.
+//
+// In a cluster none should end, and who does not have the lock looks at it, rather than to try in vain what may then be in doubt:
+// so the checker has less to try.
 func (p *contender) act() {
+	if p.doubt {
+		p.look() // first of all, as everybody should; and so one failure leaves each client in doubt once
+		return
+	}
 	lease := time.Duration(1+p.random.IntN(40)) * time.Millisecond
 	if p.random.IntN(10) == 0 {
 		lease = 10 * time.Second
@@ -110,12 +132,20 @@ func (p *contender) act() {
 	if p.random.IntN(10) == 0 {
 		wait = 3 * time.Second
 	}
-	switch n := p.random.IntN(100); {
+	if p.client.rig.cluster != nil {
+		lease += 10 * time.Second
+		wait += 5 * time.Second
+	}
+	n := p.random.IntN(100)
+	if p.client.rig.cluster != nil && n >= 15 && !p.holds && !(p.patient() && n < 50) {
+		n = 99
+	}
+	switch {
 	case n < 20:
 		p.tryLock(lease)
 	case n < 50:
 		p.lock(lease, wait)
-	case n < 53:
+	case n < 53 && p.client.rig.cluster == nil: // in a cluster, no client can know when a place is given up
 		p.hangUp(lease, wait)
 	case n < 75:
 		a := p.send("DTKV.UNLOCK", p.key, "OWNER", p.id)
@@ -128,6 +158,10 @@ func (p *contender) act() {
 	}
 }
 
+// patient reports whether this owner waits for the lock. In a cluster only some do: of those whose fate is in doubt, the checker
+// must try each order in which they may have come.
+func (p *contender) patient() bool { return p.owner <= 3 }
+
 func (p *contender) tryLock(lease time.Duration) {
 	a := p.send("DTKV.LOCK", p.key, millis(lease), "OWNER", p.id)
 	p.note(a, lockOp{act: acquire, lease: int64(lease), token: number(a.reply)}, "null", "token")
@@ -136,7 +170,10 @@ func (p *contender) tryLock(lease time.Duration) {
 func (p *contender) lock(lease, wait time.Duration) {
 	a := p.send("DTKV.LOCK", p.key, millis(lease), "WAIT", millis(wait), "OWNER", p.id)
 	op := lockOp{act: ask, lease: int64(lease), wait: int64(wait), id: p.nextID(), token: number(a.reply)}
-	if a.unknown {
+	switch {
+	case p.client.rig.cluster != nil && a.unknown: // the leader has heard of all processes, and has those leave who are no more
+		op.leaves = a.gone
+	case a.unknown:
 		op.leaves = min(a.ret, never-int64(keeps)) + int64(keeps)
 	}
 	p.note(a, op, "null", "token")
@@ -158,6 +195,7 @@ func (p *contender) look() {
 	if a.unknown {
 		return // It changed nothing, and said nothing.
 	}
+	p.doubt = false
 	op := lockOp{act: lockInfo}
 	if fields := strings.Split(a.reply, "\r\n"); len(fields) == 18 { // held, token, remaining-ms, waiters, owner
 		op.token, op.waiters = number(fields[6][1:]), int(number(fields[12][1:]))
@@ -174,6 +212,7 @@ func (p *contender) look() {
 // note records an operation of this owner, and complains about replies that it cannot have.
 func (p *contender) note(a answer, op lockOp, allowed ...string) {
 	op.owner, op.unknown = p.owner, a.unknown
+	p.holds, p.doubt = a.unknown || op.token > 0, a.unknown
 	ok := a.unknown
 	for _, reply := range allowed {
 		ok = ok || a.reply == reply || reply == "token" && number(a.reply) > 0
@@ -200,8 +239,16 @@ func (p *contender) nextID() int {
 
 // history is what happened to the lock.
 func (c *contest) history() []porcupine.Operation {
+	inOrder(c.ops)
 	var all []porcupine.Operation
+	end := lockOp{act: theEnd, ret: never}
 	for _, op := range c.ops {
+		if op.ret != never {
+			end.call = max(end.call, op.ret+1)
+		}
+	}
+	for _, op := range append(c.ops, end) {
+		op.end = end.call
 		all = append(all, porcupine.Operation{ClientId: max(op.owner-1, 0), Input: op, Call: op.call, Return: op.ret})
 	}
 	return all

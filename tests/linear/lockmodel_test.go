@@ -3,12 +3,13 @@ package linear
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/anishathalye/porcupine"
 )
 
 const (
-	lockOwners = 5 // owners that compete for one lock, numbered from 1; 0 is nobody
+	lockOwners = 8 // the most owners that compete for one lock, numbered from 1; 0 is nobody
 	never      = math.MaxInt64
 )
 
@@ -22,6 +23,7 @@ const (
 	release                 // DTKV.UNLOCK
 	renew                   // DTKV.RENEW
 	lockInfo                // DTKV.LOCKINFO
+	theEnd                  // after all that was answered
 )
 
 // lockOp is an operation on a lock with what came back. Times are nanoseconds of the clients' clock.
@@ -33,9 +35,11 @@ type lockOp struct {
 	owner       int
 	lease, wait int64
 	call, ret   int64 // it took effect between the two
+	end         int64 // nobody heard of what happened after that
 	unknown     bool  // nothing came back: it took effect, or never will
 	id          int   // ask, told: the command
 	token       int64 // the token that came back; 0: null, or NOTOWNER
+	before      int64 // the greatest smaller one that anybody was told of this lock; see inOrder
 	waiters     int   // lockInfo, whose owner is the holder and 0 if the lock is free
 	done        bool  // release: 1 came back
 
@@ -48,6 +52,7 @@ type lockOp struct {
 type place struct {
 	owner  int
 	token  int64 // what it is told in the end: a token, 0: null, or unseen
+	before int64 // as of an operation
 	lease  int64
 	leaves int64 // it gives up waiting
 	yields int64 // it holds the lock and loses it whatever its lease, since its connection is gone
@@ -65,26 +70,31 @@ type lockState struct {
 	queue   [lockOwners]place     // those who wait, in order
 	waiting int                   // how many they are
 	asked   [lockOwners + 1]int64 // the latest command of each owner that waits for an answer
+	over    bool                  // nobody hears of what happens now
 }
 
 // lockModel is a lock whose leases end at any time from the first that the clients' clock allows.
+//
+// A command that may have its effect at any time, or never, has it where it changes something, or after the end. So the checker
+// does not try it everywhere.
 func lockModel() porcupine.Model {
 	m := porcupine.NondeterministicModel{
 		Init: func() []any { return []any{lockState{}} },
 		Step: func(state, input, _ any) []any {
 			var all []any
 			op := input.(lockOp)
-			for _, s := range state.(lockState).settled(op.ret) {
+			for _, s := range state.(lockState).settled(min(op.ret, op.end)) {
 				if op.act != lockInfo {
 					s.now = max(s.now, op.call)
 				}
 				if s.now > op.ret {
 					continue
 				}
-				if next, ok := s.step(op); ok {
+				next, ok := s.step(op)
+				if ok && (op.ret != never || next != s || s.over) {
 					all = append(all, next.forgetful())
 				}
-				if op.unknown {
+				if op.unknown && op.ret != never {
 					all = append(all, s.forgetful())
 				}
 			}
@@ -127,7 +137,7 @@ func (s lockState) settled(by int64) []lockState {
 // forgetful is s without what makes no difference any more, so that ways that lead to the same end are known to.
 func (s lockState) forgetful() lockState {
 	if s.holder.owner != 0 {
-		s.holder.lease, s.holder.leaves = 0, 0
+		s.holder.before, s.holder.lease, s.holder.leaves = 0, 0, 0
 		s.ends = max(s.now, min(s.ends, s.holder.yields))
 		s.holder.yields = max(s.now, s.holder.yields)
 	}
@@ -151,7 +161,7 @@ func (s lockState) passed(at, since int64) (lockState, bool) {
 
 // held is s with a new holder, false if it was told no token, or one that is none for a new holder.
 func (s lockState) held(p place, since int64) (lockState, bool) {
-	if p.token != unseen && p.token <= s.latest {
+	if p.token != unseen && p.before != s.latest {
 		return s, false
 	}
 	s.holder, s.ends = p, since+p.lease
@@ -170,6 +180,13 @@ func (s lockState) without(w int, at int64) lockState {
 
 // step is s after an operation, false if that operation could not have come back like this.
 func (s lockState) step(op lockOp) (lockState, bool) {
+	switch {
+	case op.act == theEnd:
+		s.over = true
+		return s, true
+	case s.over:
+		return s, true
+	}
 	switch op.act {
 	case acquire, ask:
 		return s.acquired(op)
@@ -180,7 +197,7 @@ func (s lockState) step(op lockOp) (lockState, bool) {
 		if op.token == 0 {
 			return s, s.holder.owner != op.owner && s.find(op.owner) < 0
 		}
-		s, ok := s.bears(op.token)
+		s, ok := s.bears(op)
 		return s, ok && s.holder.owner == op.owner
 	case release:
 		return s.released(op)
@@ -188,7 +205,7 @@ func (s lockState) step(op lockOp) (lockState, bool) {
 		if s.holder.owner != op.owner {
 			return s, op.token == 0
 		}
-		s, ok := s.bears(op.token)
+		s, ok := s.bears(op)
 		s.ends = op.call + op.lease
 		return s, ok || op.unknown
 	case lockInfo:
@@ -198,13 +215,13 @@ func (s lockState) step(op lockOp) (lockState, bool) {
 		if op.owner == 0 {
 			return s, true
 		}
-		return s.bears(op.token)
+		return s.bears(op)
 	}
 	return s, false
 }
 
 func (s lockState) acquired(op lockOp) (lockState, bool) {
-	p := place{owner: op.owner, token: op.token, lease: op.lease, leaves: never, yields: never}
+	p := place{owner: op.owner, token: op.token, before: op.before, lease: op.lease, leaves: never, yields: never}
 	if op.unknown {
 		p.token = unseen
 	}
@@ -222,7 +239,7 @@ func (s lockState) acquired(op lockOp) (lockState, bool) {
 		if op.unknown {
 			p.token = s.holder.token
 		} else {
-			s, ok = s.bears(op.token)
+			s, ok = s.bears(op)
 		}
 		s.holder, s.ends = p, op.call+op.lease
 		return s, ok
@@ -240,8 +257,24 @@ func (s lockState) acquired(op lockOp) (lockState, bool) {
 			s.waiting++
 		}
 		s.queue[w] = p
-		return s, true
+		return s, s.hopeful()
 	}
+}
+
+// hopeful is false if those who wait cannot all be told what they are told: tokens come in the order of the queue. That would
+// show later, too, but the checker would try all that can happen until then.
+func (s lockState) hopeful() bool {
+	latest := s.latest
+	for _, p := range s.queue[:s.waiting] {
+		if p.token <= 0 { // nobody knows, or it gives up
+			continue
+		}
+		if p.token <= latest {
+			return false
+		}
+		latest = p.token
+	}
+	return true
 }
 
 func (s lockState) released(op lockOp) (lockState, bool) {
@@ -257,13 +290,30 @@ func (s lockState) released(op lockOp) (lockState, bool) {
 }
 
 // bears is s when the holder's token is seen, false if that cannot be it.
-func (s lockState) bears(token int64) (lockState, bool) {
+func (s lockState) bears(op lockOp) (lockState, bool) {
 	known := s.holder.token
-	if s.holder.owner == 0 || known != unseen && known != token || known == unseen && token <= s.latest {
+	if s.holder.owner == 0 || op.token == 0 || known != unseen && known != op.token || known == unseen && op.before != s.latest {
 		return s, false
 	}
-	s.holder.token, s.latest = token, token
+	s.holder.token, s.latest = op.token, op.token
 	return s, true
+}
+
+// inOrder tells each operation which token comes before its own. Tokens grow, and each that somebody was told has its moment
+// in a right order of the history: so when one is given, those before it have been. The checker would find that out without
+// being told, but only after trying all that can happen until then.
+func inOrder(ops []lockOp) {
+	var tokens []int64
+	for _, op := range ops {
+		tokens = append(tokens, op.token)
+	}
+	tokens = append(tokens, 0)
+	slices.Sort(tokens)
+	for i := range ops {
+		if first, _ := slices.BinarySearch(tokens, ops[i].token); first > 0 {
+			ops[i].before = tokens[first-1]
+		}
+	}
 }
 
 // find returns the place of an owner among those who wait, -1 if it does not.
@@ -277,7 +327,7 @@ func (s lockState) find(owner int) int {
 }
 
 func (o lockOp) String() string {
-	name := [...]string{"lock", "ask", "told", "unlock", "renew", "info"}[o.act]
+	name := [...]string{"lock", "ask", "told", "unlock", "renew", "info", "the end"}[o.act]
 	text := fmt.Sprintf("%d %s", o.owner, name)
 	if o.lease != 0 {
 		text += fmt.Sprintf(" lease %d ms", o.lease/1e6)

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,17 +23,24 @@ var (
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
-// rig is a server that is killed now and then, and the clock of its clients.
+// rig is a server that is killed now and then, or a cluster that suffers worse, and the clock of the clients.
 type rig struct {
-	server *harness.Server
-	began  time.Time
-	seed   uint64
-	sent   atomic.Int64 // commands that took effect or may have
+	server  *harness.Server  // nil of a cluster; for the test's own goroutine
+	addr    string           // of the server
+	cluster *harness.Cluster // nil of a single server
+	began   time.Time
+	seed    uint64
+	sent    atomic.Int64 // commands that took effect or may have
+	doubts  atomic.Int64 // of these, those whose effect is unknown
+	refused atomic.Int64 // commands that were answered, and not run
 
 	mu     sync.Mutex
 	deaths []int64 // when the server was surely dead
 	broken []string
 }
+
+// options are those of every server: it takes snapshots often.
+var options = harness.Options{SnapshotEntries: 2000}
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
@@ -43,8 +49,28 @@ func newRig(t *testing.T) *rig {
 		r.seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("seed %d", r.seed)
-	r.server = harness.Start(t, harness.Options{SnapshotEntries: 2000})
 	return r
+}
+
+// newServerRig has one server.
+func newServerRig(t *testing.T) *rig {
+	t.Helper()
+	r := newRig(t)
+	r.server = harness.Start(t, options)
+	r.addr = r.server.Addr
+	return r
+}
+
+// address is where a client that has been to so many nodes goes next.
+func (r *rig) address(visit int) string {
+	if r.cluster == nil {
+		return r.addr
+	}
+	nodes := r.cluster.Running()
+	if len(nodes) == 0 {
+		return ""
+	}
+	return nodes[visit%len(nodes)].Addr
 }
 
 // now is the clients' clock: monotonic nanoseconds.
@@ -98,24 +124,25 @@ func (r *rig) report(t *testing.T) {
 	}
 }
 
-// client is one connection at a time to the server of a rig. It is for one goroutine.
+// client is one connection at a time to a server of a rig. It is for one goroutine.
 type client struct {
 	rig    *rig
 	random *rand.Rand
-	addr   string
+	visit  int // counts the nodes it has been to
 	conn   *harness.Conn
 	opened int64 // when, or before
 }
 
 func (r *rig) client(number int) *client {
-	return &client{rig: r, random: rand.New(rand.NewPCG(r.seed, uint64(number))), addr: r.server.Addr}
+	return &client{rig: r, random: rand.New(rand.NewPCG(r.seed, uint64(number))), visit: number}
 }
 
 // answer is what came of one command.
 type answer struct {
 	reply     string // without what frames it; of an error only the first word
 	call, ret int64
-	unknown   bool // nothing came back; it took effect before ret, or it never will
+	unknown   bool  // it took effect before ret, or it never will
+	gone      int64 // of what is unknown: when nothing had come back
 }
 
 // send sends a command and reads its reply, and repeats it as long as it surely did not happen.
@@ -140,14 +167,20 @@ var errNotSent = errors.New("the server did nothing with it")
 // once returns an error if the command surely had no effect.
 func (c *client) once(args []string) (a answer, err error) {
 	if err := c.connect(); err != nil {
+		c.visit++
 		return a, err
 	}
 	a.call = c.rig.now()
 	reply, err := c.conn.Do(args...)
 	a.ret = c.rig.now()
 	if err != nil {
-		c.close()
+		c.leave()
 		a.unknown = true
+		if c.rig.cluster != nil { // another node may have it, and be long about it
+			c.rig.doubts.Add(1)
+			a.gone, a.ret = a.ret, never
+			return a, nil
+		}
 		if a.ret, err = c.rig.death(c.opened); err == nil && a.ret < a.call {
 			err = errNotSent // it was dead already
 		}
@@ -156,9 +189,12 @@ func (c *client) once(args []string) (a answer, err error) {
 	a.reply = bare(reply)
 	switch a.reply {
 	case "CLUSTERDOWN", "TRYAGAIN", "LOADING":
+		c.rig.refused.Add(1)
+		c.leave()
 		return a, fmt.Errorf("%w: %s", errNotSent, a.reply)
 	case "INDOUBT":
-		a.unknown, a.ret = true, never
+		c.rig.doubts.Add(1)
+		a.unknown, a.gone, a.ret = true, a.ret, never
 	}
 	return a, nil
 }
@@ -194,12 +230,18 @@ func (c *client) connect() error {
 		return nil
 	}
 	c.opened = c.rig.now()
-	raw, err := net.DialTimeout("tcp", c.addr, time.Second)
+	conn, err := harness.Connect(c.rig.address(c.visit))
 	if err != nil {
 		return err
 	}
-	c.conn = harness.NewConn(raw)
+	c.conn = conn
 	return nil
+}
+
+// leave closes the connection; the next one goes to another node.
+func (c *client) leave() {
+	c.close()
+	c.visit++
 }
 
 func (c *client) close() {

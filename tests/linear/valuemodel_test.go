@@ -34,6 +34,7 @@ type valueState struct {
 	value string
 	owner string
 	ends  int64 // it goes, at the earliest
+	over  bool  // nobody hears of what happens now
 }
 
 // valueModel is a key whose value goes at any time from the first that the clients' clock allows.
@@ -51,10 +52,12 @@ func valueModel() porcupine.Model {
 					continue
 				}
 				reply, next := s.step(op)
-				if op.unknown || reply == op.reply {
+				switch {
+				case op.ret == never && next == s && !s.over: // as in lockModel
+				case op.unknown || reply == op.reply:
 					all = append(all, next.forgetful())
 				}
-				if op.unknown {
+				if op.unknown && op.ret != never {
 					all = append(all, s.forgetful())
 				}
 			}
@@ -86,7 +89,13 @@ func (s valueState) forgetful() valueState {
 // step returns what the command must answer, and what it leaves behind.
 func (s valueState) step(op *valueOp) (string, valueState) {
 	arg := op.command[1:]
+	if s.over {
+		return op.reply, s
+	}
 	switch op.command[0] {
+	case "END": // comes after all that was answered
+		s.over = true
+		return op.reply, s
 	case "GET":
 		if s.life == missing {
 			return "null", s
