@@ -136,6 +136,28 @@ func (s *session) answer(kind byte, id uint64, weight int, payload []byte, err e
 	}
 }
 
+// desertedPoll is how often deserted looks.
+const desertedPoll = 2 * time.Millisecond
+
+// deserted waits until all streams have been closed by those who opened them, or ctx ends.
+func (a *answerer) deserted(ctx context.Context) {
+	tick := time.NewTicker(desertedPoll)
+	defer tick.Stop()
+	for {
+		a.mu.Lock()
+		left := len(a.sessions)
+		a.mu.Unlock()
+		if left == 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // close ends all streams and waits for what they started.
 func (a *answerer) close() {
 	a.mu.Lock()

@@ -229,7 +229,8 @@ func (g *Group) successor(term uint64, now *configuration, id string) (best raft
 }
 
 // HandOver gives leadership away in every group that this node leads and that has another voter. A node that is about to
-// stop calls it, so that nobody waits for an election. It takes as long as ctx allows, and failure means an election.
+// stop calls it, so that nobody waits for an election, and nobody's write is in doubt. It takes as long as ctx allows, and
+// failure means an election.
 func (n *Node) HandOver(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, g := range n.held() {
@@ -237,10 +238,36 @@ func (n *Node) HandOver(ctx context.Context) {
 			continue
 		}
 		wg.Go(func() {
-			if err := g.changeHere(ctx, change{Kind: transfer}); err != nil {
+			if err := g.giveUp(ctx); err != nil {
 				g.cfg.Logger.Warn("leadership was not handed over", "group", g.id, "error", err)
 			}
 		})
 	}
 	wg.Wait()
+}
+
+// giveUp hands leadership over, tries again while that fails, and then waits for the other nodes to turn to their new leader.
+// What they have asked here is answered meanwhile; an end of their streams would leave it in doubt.
+func (g *Group) giveUp(ctx context.Context) error {
+	term := g.ready.Load()
+	for {
+		err := g.changeHere(ctx, change{Kind: transfer})
+		if err == nil {
+			break
+		}
+		if !g.leads(term) {
+			return err
+		}
+		select {
+		case <-time.After(probePoll):
+		case <-ctx.Done():
+			return err
+		case <-g.stopped:
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, g.patience()) // a node that stands still will not go
+	defer cancel()
+	g.answers.deserted(ctx)
+	return nil
 }

@@ -185,6 +185,30 @@ func TestAChangeWithoutAMajorityIsInDoubt(t *testing.T) {
 	}
 }
 
+// Who gives leadership away answers what it has been asked until the others have turned to the new leader: the end of a stream
+// would leave it in doubt.
+func TestAHandOverIsOverWhenNobodyAsksTheOldLeader(t *testing.T) {
+	c := startCluster(t, 3, nil)
+	leader := c.leader(-1)
+	g := c.group(leader)
+	slow := streamTo(t, g.answers, "a node that is slow to hear")
+	began, over := time.Now(), make(chan struct{})
+	go func() {
+		c.nodes[leader].HandOver(testContext(t))
+		close(over)
+	}()
+	c.leader(leader)
+	select {
+	case <-over:
+		if time.Since(began) < g.patience() {
+			t.Error("the hand-over is over, and a stream to the old leader stands")
+		}
+	default:
+	}
+	slow.close()
+	<-over
+}
+
 func TestHandOverMovesLeadership(t *testing.T) {
 	c := startCluster(t, 3, nil)
 	leader := c.leader(-1)

@@ -1,7 +1,7 @@
 package cluster
 
 import (
-	"slices"
+	"flag"
 	"strings"
 	"testing"
 	"time"
@@ -9,50 +9,71 @@ import (
 	"github.com/dtkv/dtkv/tests/harness"
 )
 
-// A client of a node that follows writes on while leaders are told to stop, one after the other. It sees no error, unless a
-// busy machine spoils a hand-over, and the longest wait is what a hand-over takes.
+var stops = flag.Int("stops", 5, "how often TestAPlannedStopIsNotSeenByClientsOfOtherNodes stops the leader")
+
+// A client of a node that follows writes on while leaders are told to stop, one after the other. It sees no error, and the
+// longest wait is what a hand-over takes.
+//
+// A stop does not count when the other nodes say that one of them led and lost its majority: that is a machine on which
+// processes stand still, and another election, of which the stop knows nothing.
 func TestAPlannedStopIsNotSeenByClientsOfOtherNodes(t *testing.T) {
-	const goal = 250 * time.Millisecond // on an idle machine; reported, not enforced
+	const goal = 250 * time.Millisecond // reported, not enforced: a test that shares its processors is no clock
 	c := harness.StartCluster(t, 3, harness.Options{})
-	const stops = 3
 	var stalls []time.Duration
-	seen := 0
-	for range stops {
+	disturbed := 0
+	for len(stalls) < *stops {
 		leader, follower := c.Leader(), c.Follower()
-		conn := harness.Dial(t, follower.Addr)
-		stopped := make(chan int, 1)
-		go func() { stopped <- leader.Stop(t) }()
-		longest, code, refused := time.Duration(0), -1, ""
-		for after := 0; after < 50; {
-			began := time.Now()
-			if reply := conn.Must(t, "SET", "k", "v"); reply != "+OK\r\n" {
-				refused = strings.TrimSpace(reply)
-				after++
+		nodes := c.Running()
+		before := lostMajorities(nodes)
+		longest, reply := stopSeen(t, leader, follower)
+		switch {
+		case lostMajorities(nodes) > before:
+			if disturbed++; disturbed > 2**stops {
+				t.Fatalf("%d of %d stops were disturbed by elections", disturbed, disturbed+len(stalls))
 			}
-			longest = max(longest, time.Since(began))
-			if code >= 0 {
-				after++
-				continue
-			}
-			select {
-			case code = <-stopped:
-			default:
-			}
+		case reply != "":
+			t.Fatalf("during stop %d, a write through %s was answered %q; the leader that was told to stop says:\n%s\n%s says:\n%s",
+				len(stalls)+1, c.Node(follower), reply, leader.Log(), c.Node(follower), follower.Log())
+		default:
+			stalls = append(stalls, longest)
 		}
-		if code != 0 {
-			t.Errorf("exit code %d after SIGTERM", code)
-		}
-		if refused != "" {
-			t.Logf("a write through %s was answered %q", c.Node(follower), refused)
-			if seen++; !strings.HasPrefix(refused, "-INDOUBT") && !strings.HasPrefix(refused, "-CLUSTERDOWN") {
-				t.Error("no client is told to expect that")
-			}
-		}
-		stalls = append(stalls, longest.Round(time.Millisecond))
-		c.Servers[slices.Index(c.Servers, leader)] = harness.Launch(t, leader.Options)
+		c.Relaunch(leader)
 	}
-	if seen > stops/2 {
-		t.Errorf("%d of %d stops were seen", seen, stops)
+	t.Logf("longest waits for a write around %d planned stops: %s; the goal is %v; %d more stops were disturbed by elections",
+		len(stalls), spread(stalls), goal, disturbed)
+}
+
+// lostMajorities counts how often these nodes led and lost their majority.
+func lostMajorities(nodes []*harness.Server) (n int) {
+	for _, s := range nodes {
+		n += strings.Count(s.Log(), "failed to contact quorum of nodes, stepping down")
 	}
-	t.Logf("longest waits for a write around a planned stop: %v; the goal is %v", stalls, goal)
+	return n
+}
+
+// stopSeen stops the leader and returns what a client of the follower saw: its longest wait, and the last reply that was no OK.
+func stopSeen(t *testing.T, leader, follower *harness.Server) (longest time.Duration, refused string) {
+	t.Helper()
+	conn := harness.Dial(t, follower.Addr)
+	stopped := make(chan int, 1)
+	go func() { stopped <- leader.Stop(t) }()
+	for after, code := 0, -1; after < 50; {
+		began := time.Now()
+		if reply := conn.Must(t, "SET", "k", "v"); reply != "+OK\r\n" {
+			refused = strings.TrimSpace(reply)
+		}
+		longest = max(longest, time.Since(began))
+		if code >= 0 {
+			after++
+			continue
+		}
+		select {
+		case code = <-stopped:
+			if code != 0 {
+				t.Errorf("exit code %d after SIGTERM", code)
+			}
+		default:
+		}
+	}
+	return longest, refused
 }
