@@ -7,17 +7,17 @@ const publishFlags = PubSub | Loading | Stale | Fast
 var publishCommand = Command{
 	Name: "publish", Arity: 3, Flags: publishFlags,
 	Group: "pubsub", Since: "2.0.0", Complexity: "O(N+M) for N subscribers and M patterns that may fit",
-	Summary:    "Sends a message to a channel, and answers how many received it",
+	Summary:    "Sends a message to a channel at all nodes, and answers how many subscribers of this node receive it",
 	Syntax:     "channel message",
 	Categories: []string{"pubsub"},
-	Differs:    "A message is not written to the log: who is not there does not get it.",
+	Differs:    "A message is not written to the log: who is not there, or at a node that cannot be reached, does not get it.",
 	Plan:       planPublish(ChannelSpace),
 }
 
 var spublishCommand = Command{
 	Name: "spublish", Arity: 3, Flags: publishFlags,
 	Group: "pubsub", Since: "7.0.0", Complexity: "O(N) for N subscribers",
-	Summary:    "Sends a message to a shard channel, and answers how many received it",
+	Summary:    "Sends a message to a shard channel at all nodes, and answers how many subscribers of this node receive it",
 	Syntax:     "shardchannel message",
 	Categories: []string{"pubsub"},
 	Plan:       planPublish(ShardSpace),

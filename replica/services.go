@@ -32,3 +32,17 @@ func (n *Node) Dial(ctx context.Context, node, use string, group int) (net.Conn,
 func (n *Node) Serve(use string, accept func(conn net.Conn, from string, group int)) {
 	n.peers.serveAll(use, door{admit: n.base.admitMember, accept: func(conn net.Conn, h hello) { accept(conn, h.From, h.Group) }})
 }
+
+// Others are the ids of the other members of the cluster, as far as this node has heard.
+func (n *Node) Others() (list []string) {
+	base, ok := n.Group(0)
+	if !ok {
+		return nil
+	}
+	for _, s := range base.latest().servers {
+		if string(s.ID) != n.meta.NodeID {
+			list = append(list, string(s.ID))
+		}
+	}
+	return list
+}

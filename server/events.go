@@ -39,14 +39,6 @@ func (s *Server) state(ctx context.Context, db int, fn func(fsm.View)) error {
 // Subscribed is true while the connection is subscribed to anything.
 func (c *conn) Subscribed() bool { return c.sub.Subscriber != nil }
 
-// Publish sends a message to this node's subscribers.
-func (c *conn) Publish(s commands.Space, channel, message []byte) int {
-	if s == commands.ShardSpace {
-		return c.srv.hub.SPublish(string(channel), message)
-	}
-	return c.srv.hub.Publish(string(channel), message)
-}
-
 // ActiveChannels lists channels that have subscribers.
 func (c *conn) ActiveChannels(s commands.Space, pattern string) []string {
 	if s == commands.ShardSpace {

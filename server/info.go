@@ -400,6 +400,8 @@ func infoWatch(s *Server, _ group, f *fields) {
 	f.number("watch_state_reads", int64(watched.StateReads))
 	f.number("watch_streams_waiting", int64(watched.Waits))
 	f.number("watch_locks_waiting", int64(watched.Parked))
+	f.number("watch_published_to_nodes", int64(s.broadcast.sent.Load()))
+	f.number("watch_published_lost", int64(s.broadcast.lost.Load()))
 }
 
 // only is a group to whose keys INFO is confined.

@@ -45,14 +45,15 @@ type Server struct {
 	runID   string // 40 hexadecimal digits, new at every start
 	live    live
 
-	ctx      context.Context // ends when the stop has waited long enough
-	cancel   context.CancelFunc
-	node     *replica.Node                      // nil in tests
-	atlas    atomic.Pointer[catalogue]          // nil while loading
-	groups   atomic.Pointer[func(db int) group] // nil while loading
-	hub      *watch.Hub
-	tickets  atomic.Uint64 // given to those who wait for locks
-	draining atomic.Bool
+	ctx       context.Context // ends when the stop has waited long enough
+	cancel    context.CancelFunc
+	node      *replica.Node                      // nil in tests
+	atlas     atomic.Pointer[catalogue]          // nil while loading
+	groups    atomic.Pointer[func(db int) group] // nil while loading
+	hub       *watch.Hub
+	broadcast *broadcast
+	tickets   atomic.Uint64 // given to those who wait for locks
+	draining  atomic.Bool
 
 	passwords *passwords    // nil: clients need none
 	certs     *certificates // nil: there is no TLS
@@ -91,6 +92,7 @@ func newServer(cfg Config) *Server {
 	s.open, s.shut = context.WithCancel(s.ctx)
 	s.live.init(&s.cfg)
 	s.hub = s.newHub()
+	s.broadcast = newBroadcast(s.ctx, s.publish)
 	return s
 }
 
@@ -124,6 +126,9 @@ func Open(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.useCatalogue(s.node)
+	s.node.Serve(usePublish, s.broadcast.accept)
+	var others neighbours = s.node
+	s.broadcast.neighbours.Store(&others)
 	s.useGroups(func(db int) group {
 		if g, ok := s.node.Group(db); ok {
 			return g
@@ -253,6 +258,7 @@ func (s *Server) stopClients() {
 	}
 	s.looping.Wait()
 	s.cancel()
+	s.broadcast.close()
 	s.hub.Close()
 	if s.http != nil {
 		_ = s.http.Close()
