@@ -120,11 +120,41 @@ func headerSum(header []byte) uint32 {
 	return crc32.Update(crc32.Checksum(header[:12], castagnoli), castagnoli, header[16:])
 }
 
-// Writer writes a file. Its methods follow one another: Add for each group, then Close.
+// Writer writes a file. Its methods follow one another: Add for each group, group 0 first and the others by number, then
+// Close.
 type Writer struct {
-	w      io.Writer
-	sums   hash.Hash // of the file's header, the groups' sums and the end
-	groups int
+	w    io.Writer
+	sums hash.Hash // of the file's header, the groups' sums and the end
+	roll
+}
+
+// roll sees to it that the groups of a file are those of the catalogue, which is in the state of group 0, in order.
+type roll struct {
+	groups  int
+	missing []fsm.GroupRecord
+}
+
+func (r *roll) call(h Header, state fsm.SnapshotInfo) error {
+	r.groups++
+	switch {
+	case r.groups == 1 && h.Group == 0:
+		r.missing = state.Groups
+		return nil
+	case r.groups == 1 || len(r.missing) == 0 || r.missing[0].ID != h.Group:
+		return corrupt("group %d is not where it should be", h.Group)
+	}
+	r.missing = r.missing[1:]
+	return nil
+}
+
+func (r *roll) complete() error {
+	switch {
+	case r.groups == 0:
+		return corrupt("there is no group 0")
+	case len(r.missing) > 0:
+		return corrupt("group %d is missing", r.missing[0].ID)
+	}
+	return nil
 }
 
 // NewWriter begins a file. The error is the writer's.
@@ -138,24 +168,29 @@ func NewWriter(w io.Writer) (*Writer, error) {
 	return f, err
 }
 
-// Add copies the backup of one group, which r yields, to the file, and verifies its header and its sum. It does not look into
-// the state: see [Inspect]. The error wraps fsm.ErrCorrupt or fsm.ErrNewerVersion, or is the reader's or the writer's; then
-// the file is lost.
-func (f *Writer) Add(r io.Reader) (Header, error) {
+// Add copies the backup of one group, which r yields, to the file, and verifies all of it that does not take holding the
+// state. The error wraps fsm.ErrCorrupt or fsm.ErrNewerVersion, or is the reader's or the writer's; then the file is lost.
+func (f *Writer) Add(r io.Reader) (Header, fsm.SnapshotInfo, error) {
 	g, err := openGroup(io.TeeReader(r, f.w))
 	if err != nil {
-		return Header{}, err
+		return Header{}, fsm.SnapshotInfo{}, err
 	}
-	if _, err := io.Copy(io.Discard, g); err != nil {
-		return Header{}, err
+	info, err := g.inspect()
+	if err == nil {
+		err = f.call(g.header, info)
+	}
+	if err != nil {
+		return Header{}, fsm.SnapshotInfo{}, err
 	}
 	f.sums.Write(g.trailer[:])
-	f.groups++
-	return g.header, nil
+	return g.header, info, nil
 }
 
-// Close ends the file. It does not close what it writes to. The error is the writer's.
+// Close ends the file. It does not close what it writes to. The error is the writer's, or says that a group is missing.
 func (f *Writer) Close() error {
+	if err := f.complete(); err != nil {
+		return err
+	}
 	end := append([]byte(endMagic), make([]byte, endSize-len(endMagic))...)
 	binary.LittleEndian.PutUint64(end[8:], uint64(f.groups))
 	f.sums.Write(end)

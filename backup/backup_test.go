@@ -15,8 +15,8 @@ import (
 	"github.com/dtkv/dtkv/fsm"
 )
 
-// state is a small one with a value, a directory and a lock.
-func state(t testing.TB) *fsm.Machine {
+// state is a small one with a value, a directory, a lock, and groups in the catalogue.
+func state(t testing.TB, groups ...int) *fsm.Machine {
 	t.Helper()
 	m := fsm.New()
 	ops := []fsm.Op{
@@ -24,6 +24,9 @@ func state(t testing.TB) *fsm.Machine {
 		&fsm.Set{Key: []byte("k"), Value: []byte("v")},
 		&fsm.MakeDir{Key: []byte("d")},
 		&fsm.AcquireLock{Key: []byte("l"), Owner: fsm.Owner{1}, Lease: 1000},
+	}
+	for _, id := range groups {
+		ops = append(ops, &fsm.AddGroup{ID: id, Everywhere: true, Founders: []fsm.Founder{{ID: "n1", Address: "h:1", Voter: true}}})
 	}
 	for i, op := range ops {
 		data := op.AppendTo(make([]byte, fsm.HeaderSize))
@@ -71,7 +74,7 @@ func fileOf(t testing.TB, groups ...[]byte) []byte {
 		t.Fatal(err)
 	}
 	for _, g := range groups {
-		if _, err := w.Add(bytes.NewReader(g)); err != nil {
+		if _, _, err := w.Add(bytes.NewReader(g)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -88,14 +91,10 @@ func load(r io.Reader) (headers []Header, states []fsm.View, sum [32]byte, err e
 		return nil, nil, sum, err
 	}
 	for {
-		h, snapshot, err := f.Next()
+		h, m, err := f.Next()
 		if errors.Is(err, io.EOF) {
 			return headers, states, f.Sum(), nil
 		}
-		if err != nil {
-			return nil, nil, sum, err
-		}
-		m, err := Load(h, snapshot)
 		if err != nil {
 			return nil, nil, sum, err
 		}
@@ -104,9 +103,9 @@ func load(r io.Reader) (headers []Header, states []fsm.View, sum [32]byte, err e
 }
 
 func TestABackupComesBackAsItWas(t *testing.T) {
-	m := state(t)
+	m := state(t, 7, 200)
 	v := m.View()
-	file := fileOf(t, groupOf(t, 0, v), groupOf(t, 7, fsm.New().View()), groupOf(t, 200, v))
+	file := fileOf(t, groupOf(t, 0, v), groupOf(t, 7, state(t).View()), groupOf(t, 200, state(t).View()))
 	for name, r := range map[string]io.Reader{
 		"at once": bytes.NewReader(file), "by the byte": iotest.OneByteReader(bytes.NewReader(file)), "with the end beside the last byte": iotest.DataErrReader(bytes.NewReader(file)),
 	} {
@@ -123,23 +122,37 @@ func TestABackupComesBackAsItWas(t *testing.T) {
 		if headers[0] != want || states[0].Digest() != v.Digest() || states[0].Index() != v.Index() {
 			t.Errorf("%s: %+v, want %+v", name, headers[0], want)
 		}
-		if headers[1].Group != 7 || headers[2].Group != 200 || states[1].Nodes() != 0 || sum != [32]byte(file[len(file)-32:]) {
+		if headers[1].Group != 7 || headers[2].Group != 200 || states[1].Nodes() != 3 || sum != [32]byte(file[len(file)-32:]) {
 			t.Errorf("%s: %+v", name, headers)
 		}
 	}
-	var seen []int
-	err := Inspect(bytes.NewReader(file), func(h Header, i fsm.SnapshotInfo) error {
-		seen = append(seen, h.Group, i.Values)
-		return nil
-	})
-	if err != nil || fmt.Sprint(seen) != "[0 1 7 0 200 1]" {
+	seen, err := inspect(bytes.NewReader(file))
+	if err != nil || fmt.Sprint(seen) != "[0 1 7 1 200 1]" {
 		t.Errorf("inspect: %v, %v", seen, err)
 	}
 }
 
+// inspect reads a file without holding a state, and returns for each group its number and how many values it has.
+func inspect(r io.Reader) (seen []int, err error) {
+	f, err := NewReader(r)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		h, info, err := f.Inspect()
+		if errors.Is(err, io.EOF) {
+			return seen, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		seen = append(seen, h.Group, info.Values)
+	}
+}
+
 func TestEveryFlippedBitIsRefused(t *testing.T) {
-	group := groupOf(t, 0, state(t).View())
-	file := fileOf(t, group, groupOf(t, 1, fsm.New().View()))
+	group := groupOf(t, 0, state(t, 1).View())
+	file := fileOf(t, group, groupOf(t, 1, state(t).View()))
 	refused := func(err error) bool { return errors.Is(err, fsm.ErrCorrupt) || errors.Is(err, fsm.ErrNewerVersion) }
 	for i := range file {
 		for bit := range 8 {
@@ -147,7 +160,7 @@ func TestEveryFlippedBitIsRefused(t *testing.T) {
 			if _, _, _, err := load(bytes.NewReader(file)); !refused(err) {
 				t.Fatalf("byte %d, bit %d: %v", i, bit, err)
 			}
-			if err := Inspect(bytes.NewReader(file), func(Header, fsm.SnapshotInfo) error { return nil }); !refused(err) {
+			if _, err := inspect(bytes.NewReader(file)); !refused(err) {
 				t.Fatalf("byte %d, bit %d: inspect: %v", i, bit, err)
 			}
 			file[i] ^= 1 << bit
@@ -159,7 +172,7 @@ func TestEveryFlippedBitIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.Add(bytes.NewReader(group)); !refused(err) {
+		if _, _, err := w.Add(bytes.NewReader(group)); !refused(err) {
 			t.Fatalf("byte %d of what a node sends: %v", i, err)
 		}
 		group[i] ^= 1
@@ -167,7 +180,7 @@ func TestEveryFlippedBitIsRefused(t *testing.T) {
 }
 
 func TestAnythingButTheWholeIsRefused(t *testing.T) {
-	one, other := groupOf(t, 0, state(t).View()), groupOf(t, 1, fsm.New().View())
+	one, other := groupOf(t, 0, state(t, 1).View()), groupOf(t, 1, state(t).View())
 	file := fileOf(t, one, other)
 	for n := range file {
 		if _, _, _, err := load(bytes.NewReader(file[:n])); !errors.Is(err, fsm.ErrCorrupt) {
@@ -179,11 +192,12 @@ func TestAnythingButTheWholeIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.Add(bytes.NewReader(one[:n])); !errors.Is(err, fsm.ErrCorrupt) {
+		if _, _, err := w.Add(bytes.NewReader(one[:n])); !errors.Is(err, fsm.ErrCorrupt) {
 			t.Fatalf("the first %d bytes of what a node sends: %v", n, err)
 		}
 	}
-	short := fileOf(t, one)
+	sole := groupOf(t, 0, state(t).View())
+	short := fileOf(t, sole)
 	missing := append(bytes.Clone(file[:len(short)-endSize-32]), file[len(file)-endSize-32:]...)
 	tests := map[string][]byte{
 		"a byte more":           append(bytes.Clone(file), 0),
@@ -220,6 +234,55 @@ func swapped(t *testing.T) []byte {
 	return fileOf(t, b.Bytes())
 }
 
+func TestAFileHasTheGroupsOfItsCatalogue(t *testing.T) {
+	whole := state(t, 1, 2).View()
+	other := state(t).View()
+	for name, groups := range map[string][][]byte{
+		"none":             {},
+		"without group 0":  {groupOf(t, 1, other)},
+		"one is missing":   {groupOf(t, 0, whole), groupOf(t, 1, other)},
+		"the other is":     {groupOf(t, 0, whole), groupOf(t, 2, other)},
+		"out of order":     {groupOf(t, 0, whole), groupOf(t, 2, other), groupOf(t, 1, other)},
+		"twice":            {groupOf(t, 0, whole), groupOf(t, 1, other), groupOf(t, 1, other)},
+		"one too many":     {groupOf(t, 0, whole), groupOf(t, 1, other), groupOf(t, 2, other), groupOf(t, 3, other)},
+		"nobody served it": {groupOf(t, 0, fsm.New().View())},
+	} {
+		var b bytes.Buffer
+		w, err := NewWriter(&b)
+		sums := []byte{}
+		for _, g := range groups {
+			if err == nil {
+				_, _, err = w.Add(bytes.NewReader(g))
+			}
+			sums = append(sums, g[len(g)-32:]...)
+		}
+		if err == nil {
+			err = w.Close()
+		}
+		if !errors.Is(err, fsm.ErrCorrupt) {
+			t.Errorf("%s: it was written, %v", name, err)
+		}
+		if _, _, _, err := load(bytes.NewReader(forged(groups, sums))); !errors.Is(err, fsm.ErrCorrupt) {
+			t.Errorf("%s: it was read, %v", name, err)
+		}
+	}
+}
+
+// forged is a file of any groups, whose sums are right.
+func forged(groups [][]byte, sums []byte) []byte {
+	var b bytes.Buffer
+	w, _ := NewWriter(&b)
+	for _, g := range groups {
+		b.Write(g)
+	}
+	w.sums.Write(sums)
+	w.groups = len(groups)
+	end := append([]byte(endMagic), make([]byte, 8)...)
+	binary.LittleEndian.PutUint64(end[8:], uint64(len(groups)))
+	w.sums.Write(end)
+	return append(append(b.Bytes(), end...), w.sums.Sum(nil)...)
+}
+
 func TestNewerVersionsAreCalledSo(t *testing.T) {
 	file := fileOf(t, groupOf(t, 0, state(t).View()))
 	for _, at := range []int{8, fileHeaderSize + 8} {
@@ -240,7 +303,7 @@ func TestAClaimedSizeCostsNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.Add(bytes.NewReader(data)); !errors.Is(err, fsm.ErrCorrupt) {
+		if _, _, err := w.Add(bytes.NewReader(data)); !errors.Is(err, fsm.ErrCorrupt) {
 			t.Fatalf("%v", err)
 		}
 	})
@@ -292,8 +355,7 @@ func (f *failing) Write(p []byte) (int, error) {
 func FuzzReader(f *testing.F) {
 	one := groupOf(f, 0, state(f).View())
 	f.Add(fileOf(f, one))
-	f.Add(fileOf(f, one, groupOf(f, 1, fsm.New().View())))
-	f.Add(fileOf(f))
+	f.Add(fileOf(f, groupOf(f, 0, state(f, 1).View()), groupOf(f, 1, state(f).View())))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, _, _, err := load(bytes.NewReader(data))
 		if err != nil {
@@ -306,12 +368,8 @@ func FuzzReader(f *testing.F) {
 		file, err := NewReader(bytes.NewReader(data))
 		for at := fileHeaderSize; err == nil; {
 			var h Header
-			var snapshot io.Reader
-			if h, snapshot, err = file.Next(); err != nil {
+			if h, _, err = file.Inspect(); err != nil {
 				break
-			}
-			if _, err := io.Copy(io.Discard, snapshot); err != nil {
-				t.Fatal(err)
 			}
 			size := len(h.encode()) + int(h.Size) + 32
 			groups = append(groups, data[at:][:size])

@@ -15,11 +15,10 @@ import (
 
 // Reader reads a file, group by group.
 type Reader struct {
-	r      io.Reader
-	sums   hash.Hash
-	groups int
-	open   *group // the one in hand
-	sum    [sha256.Size]byte
+	r    io.Reader
+	sums hash.Hash
+	roll
+	sum [sha256.Size]byte
 }
 
 // NewReader begins to read a file. The error wraps fsm.ErrCorrupt or fsm.ErrNewerVersion, or is the reader's.
@@ -42,37 +41,51 @@ func NewReader(r io.Reader) (*Reader, error) {
 	return f, nil
 }
 
-// Next goes on to the next group and returns its header and its snapshot, which must be read to its end before the next call.
-// At the end of the file, once all that was read has proved to be what was written, the error is io.EOF. Other
-// errors are those of NewReader, from Next and from reading the snapshot.
-func (f *Reader) Next() (Header, io.Reader, error) {
-	if f.open != nil {
-		if !f.open.verified {
-			return Header{}, nil, corrupt("group %d was not read to its end", f.open.header.Group)
-		}
-		f.sums.Write(f.open.trailer[:])
-		f.open = nil
-	}
+// Next goes on to the next group and returns its header and its state, as of that header. At the end of the file, once all
+// that was read has proved to be what was written and nothing to be missing, the error is io.EOF. Other errors are those of
+// NewReader.
+func (f *Reader) Next() (Header, *fsm.Machine, error) {
+	var m *fsm.Machine
+	h, _, err := f.next(func(g *group) (info fsm.SnapshotInfo, err error) {
+		m, info, err = g.load()
+		return info, err
+	})
+	return h, m, err
+}
+
+// Inspect is Next for who does not want the state. It verifies all that does not take holding it.
+func (f *Reader) Inspect() (Header, fsm.SnapshotInfo, error) { return f.next((*group).inspect) }
+
+func (f *Reader) next(read func(*group) (fsm.SnapshotInfo, error)) (Header, fsm.SnapshotInfo, error) {
 	var start [endSize]byte
 	if err := readFull(f.r, start[:]); err != nil {
-		return Header{}, nil, err
+		return Header{}, fsm.SnapshotInfo{}, err
 	}
 	if string(start[:8]) == endMagic {
-		return Header{}, nil, f.end(start)
+		return Header{}, fsm.SnapshotInfo{}, f.end(start)
 	}
 	g, err := openGroup(io.MultiReader(bytes.NewReader(start[:]), f.r))
 	if err != nil {
-		return Header{}, nil, err
+		return Header{}, fsm.SnapshotInfo{}, err
 	}
-	f.open = g
-	f.groups++
-	return g.header, g, nil
+	info, err := read(g)
+	if err == nil {
+		err = f.call(g.header, info)
+	}
+	if err != nil {
+		return Header{}, fsm.SnapshotInfo{}, err
+	}
+	f.sums.Write(g.trailer[:])
+	return g.header, info, nil
 }
 
-// Sum returns the sum of the file, by which it can be told from others, once Next has returned io.EOF.
+// Sum returns the sum of the file, by which it can be told from others, once Next or Inspect has returned io.EOF.
 func (f *Reader) Sum() [sha256.Size]byte { return f.sum }
 
 func (f *Reader) end(end [endSize]byte) error {
+	if err := f.complete(); err != nil {
+		return err
+	}
 	if err := readFull(f.r, f.sum[:]); err != nil {
 		return err
 	}
@@ -179,44 +192,41 @@ func (g *group) verify() error {
 	return io.EOF
 }
 
-// Load reads the snapshot of a group to its end and returns the state, which is the one that the header speaks of.
-func Load(h Header, snapshot io.Reader) (*fsm.Machine, error) {
-	m, err := fsm.ReadSnapshot(snapshot)
+// load reads the snapshot to its end and returns the state, which is the one that the header speaks of.
+func (g *group) load() (*fsm.Machine, fsm.SnapshotInfo, error) {
+	m, err := fsm.ReadSnapshot(g)
 	if err != nil {
-		return nil, err
+		return nil, fsm.SnapshotInfo{}, err
 	}
-	if v := m.View(); v.Index() != h.Index || v.Term() != h.Term || v.Digest() != h.Digest {
-		return nil, corrupt("the state of group %d is not the one that its header speaks of", h.Group)
+	v := m.View()
+	if v.Digest() != g.header.Digest {
+		return nil, fsm.SnapshotInfo{}, g.other()
 	}
-	return m, nil
+	info := fsm.SnapshotInfo{Index: v.Index(), Term: v.Term(), Values: v.Len(), Nodes: v.Nodes(), Groups: v.Groups()}
+	return m, info, g.check(info)
 }
 
-// Inspect reads a file to its end and verifies all that does not take holding a whole state. fn is called for each group once
-// it has been read.
-func Inspect(r io.Reader, fn func(Header, fsm.SnapshotInfo) error) error {
-	f, err := NewReader(r)
+// inspect reads the snapshot to its end and verifies all that does not take holding the state.
+func (g *group) inspect() (fsm.SnapshotInfo, error) {
+	info, err := fsm.InspectSnapshot(g, nil)
 	if err != nil {
-		return err
+		return info, err
 	}
-	for {
-		h, snapshot, err := f.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		info, err := fsm.InspectSnapshot(snapshot, nil)
-		if err == nil && (info.Index != h.Index || info.Term != h.Term) {
-			err = corrupt("the state of group %d is not the one that its header speaks of", h.Group)
-		}
-		if err == nil {
-			err = fn(h, info)
-		}
-		if err != nil {
-			return err
-		}
+	return info, g.check(info)
+}
+
+func (g *group) check(state fsm.SnapshotInfo) error {
+	switch h := &g.header; {
+	case !g.verified || state.Index != h.Index || state.Term != h.Term || h.Group > fsm.MaxGroup:
+		return g.other()
+	case h.Term == 0:
+		return corrupt("no leader has ever served group %d", h.Group)
 	}
+	return nil
+}
+
+func (g *group) other() error {
+	return corrupt("the state of group %d is not the one that its header speaks of", g.header.Group)
 }
 
 func corrupt(format string, args ...any) error {

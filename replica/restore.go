@@ -144,36 +144,22 @@ func (r *Restoration) groups(file io.Reader) (sum [sha256.Size]byte, groups []Re
 		return sum, nil, err
 	}
 	for {
-		h, snapshot, err := f.Next()
+		h, m, err := f.Next()
 		if errors.Is(err, io.EOF) {
-			break
+			return f.Sum(), groups, nil
 		}
 		if err != nil {
 			return sum, nil, err
 		}
-		if h.Term == 0 || h.Group > fsm.MaxGroup {
-			return sum, nil, fmt.Errorf("no cluster has a group %d in term %d", h.Group, h.Term)
-		}
-		if n := len(groups); n == 0 && h.Group != 0 || n > 0 && h.Group <= groups[n-1].Group {
-			return sum, nil, fmt.Errorf("group %d is not where it should be in the backup", h.Group)
-		}
-		g, err := r.group(h, snapshot)
+		g, err := r.group(h, m)
 		if err != nil {
 			return sum, nil, err
 		}
 		groups = append(groups, g)
 	}
-	if len(groups) == 0 {
-		return sum, nil, errors.New("the backup is empty")
-	}
-	return f.Sum(), groups, nil
 }
 
-func (r *Restoration) group(h backup.Header, snapshot io.Reader) (RestoredGroup, error) {
-	m, err := backup.Load(h, snapshot)
-	if err != nil {
-		return RestoredGroup{}, err
-	}
+func (r *Restoration) group(h backup.Header, m *fsm.Machine) (RestoredGroup, error) {
 	if err := m.Leap(uint64(r.Attempt) * leap); err != nil {
 		return RestoredGroup{}, err
 	}

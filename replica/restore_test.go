@@ -34,7 +34,7 @@ func backupOf(t *testing.T, g *Group) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Add(&sent); err != nil {
+	if _, _, err := w.Add(&sent); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {

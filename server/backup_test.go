@@ -57,7 +57,7 @@ func open(t *testing.T, data []byte) (backup.Header, fsm.View) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Add(bytes.NewReader(data)); err != nil {
+	if _, _, err := w.Add(bytes.NewReader(data)); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
@@ -67,11 +67,7 @@ func open(t *testing.T, data []byte) (backup.Header, fsm.View) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, snapshot, err := r.Next()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := backup.Load(h, snapshot)
+	h, m, err := r.Next()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,42 +94,90 @@ func (p program) save(c *client, name string) (err error) {
 	if err := file.Sync(); err != nil {
 		return err
 	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	if err := backup.Inspect(bufio.NewReaderSize(file, 1<<20), func(h backup.Header, i fsm.SnapshotInfo) error {
-		p.printGroup(h, i.Values)
-		return nil
-	}); err != nil {
+	if err := p.readBack(file); err != nil {
 		return fmt.Errorf("the backup is not what was written: %w", err)
 	}
 	fmt.Fprintf(p.stdout, "saved in %s\n", name)
 	return nil
 }
 
-// gather copies all groups to the file.
-func (p program) gather(c *client, file io.Writer) error {
+// readBack reads the file to its end and prints what is in it.
+func (p program) readBack(file *os.File) error {
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	f, err := backup.NewReader(bufio.NewReaderSize(file, 1<<20))
+	if err != nil {
+		return err
+	}
+	for {
+		h, state, err := f.Inspect()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		p.printGroup(h, state.Values)
+	}
+}
+
+// gatherTries is how often a backup is begun anew because a group was removed meanwhile.
+const gatherTries = 5
+
+// errGroupGone says that a group of the catalogue is not there any more.
+var errGroupGone = errors.New("a group was removed meanwhile")
+
+// gather copies all groups to the file: group 0 first, and then those that its catalogue names.
+func (p program) gather(c *client, file *os.File) error {
+	for try := 1; ; try++ {
+		err := p.gatherOnce(c, file)
+		if !errors.Is(err, errGroupGone) || try == gatherTries {
+			return err
+		}
+		if err := file.Truncate(0); err != nil {
+			return err
+		}
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+	}
+}
+
+func (p program) gatherOnce(c *client, file io.Writer) error {
 	out := bufio.NewWriterSize(file, 1<<20)
 	w, err := backup.NewWriter(out)
 	if err != nil {
 		return err
 	}
-	for _, group := range []int{0} {
-		r, err := c.pieces("DTKV.BACKUP")
-		if err != nil {
-			return err
-		}
-		progress := p.progress(fmt.Sprintf("group %d", group), r)
-		_, err = w.Add(progress)
-		progress.end()
-		if err != nil {
-			return err
-		}
-		if _, err := io.Copy(io.Discard, r); err != nil { // the empty string at its end
-			return err
+	base, err := p.copyGroup(c, w, 0)
+	if err != nil {
+		return err
+	}
+	for _, g := range base.Groups {
+		if _, err := p.copyGroup(c, w, g.ID); err != nil {
+			return fmt.Errorf("group %d: %w", g.ID, err)
 		}
 	}
 	return errors.Join(w.Close(), out.Flush())
+}
+
+func (p program) copyGroup(c *client, w *backup.Writer, id int) (fsm.SnapshotInfo, error) {
+	if err := c.selectDB(id); err != nil {
+		return fsm.SnapshotInfo{}, err
+	}
+	r, err := c.pieces("DTKV.BACKUP")
+	if err != nil {
+		return fsm.SnapshotInfo{}, err
+	}
+	progress := p.progress(fmt.Sprintf("group %d", id), r)
+	_, state, err := w.Add(progress)
+	progress.end()
+	if err != nil {
+		return fsm.SnapshotInfo{}, err
+	}
+	_, err = io.Copy(io.Discard, r) // the empty string at its end
+	return state, err
 }
 
 func (p program) printGroup(h backup.Header, values int) {

@@ -90,6 +90,19 @@ func (c *client) count(kind byte) (int, error) {
 	return n, nil
 }
 
+// selectDB turns to a database. Errors: errGroupGone.
+func (c *client) selectDB(id int) error {
+	if err := c.send("SELECT", strconv.Itoa(id)); err != nil {
+		return err
+	}
+	_, _, err := c.line()
+	var said errReply
+	if errors.As(err, &said) && strings.Contains(string(said), "DB index is out of range") {
+		return errGroupGone
+	}
+	return err
+}
+
 // pieces is a reply of many strings, the last of them empty, read as their bytes one after the other.
 type pieces struct {
 	c    *client

@@ -88,14 +88,10 @@ func (p program) check(r *progress) error {
 	}
 	var groups []found
 	for {
-		h, snapshot, err := f.Next()
+		h, m, err := f.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err != nil {
-			return err
-		}
-		m, err := backup.Load(h, snapshot)
 		if err != nil {
 			return err
 		}

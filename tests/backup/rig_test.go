@@ -136,11 +136,7 @@ func state(t *testing.T, file string) (backup.Header, fsm.View) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, snapshot, err := r.Next()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := backup.Load(h, snapshot)
+	h, m, err := r.Next()
 	if err != nil {
 		t.Fatal(err)
 	}
