@@ -195,10 +195,15 @@ func (n *Node) discard(name string) error {
 func (n *Node) heldGroups() (list []place, err error) {
 	n.metaMu.Lock()
 	defer n.metaMu.Unlock()
-	for _, name := range n.meta.Groups {
+	return n.meta.held(n.cfg.DataDir)
+}
+
+// held returns the groups beside group 0 that are listed.
+func (m metadata) held(dir string) (list []place, err error) {
+	for _, name := range m.Groups {
 		var p place
 		if _, err := fmt.Sscanf(name, "%d-%d", &p.id, &p.generation); err != nil || p.name() != name || p.id < 1 || p.id > fsm.MaxGroup {
-			return nil, fmt.Errorf("%s is damaged: %q is no directory of a group", filepath.Join(n.cfg.DataDir, metaFile), name)
+			return nil, fmt.Errorf("%s is damaged: %q is no directory of a group", filepath.Join(dir, metaFile), name)
 		}
 		list = append(list, p)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -20,6 +21,20 @@ const leap = 1 << 40
 
 // firstConfiguration is the index of the configuration that a new life begins with; whatever comes later is newer.
 const firstConfiguration = 1
+
+// foundersOf are the members of a group's first configuration as the catalogue has them.
+func foundersOf(c raft.Configuration) (list []fsm.Founder) {
+	for _, s := range c.Servers {
+		list = append(list, fsm.Founder{ID: string(s.ID), Address: string(s.Address), Voter: s.Suffrage == raft.Voter})
+	}
+	return list
+}
+
+// list adds a group to those that the directory holds.
+func (m *metadata) list(p place) {
+	at, _ := slices.BinarySearch(m.Groups, p.name())
+	m.Groups = slices.Insert(slices.Clone(m.Groups), at, p.name())
+}
 
 // writeGroup makes the directory of a group whose log begins behind a state. It writes what a node has that was just sent a
 // snapshot: the snapshot, the term, the high-water mark, and no log. It returns when all is on disk.

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +27,7 @@ type Recovery struct {
 type Survivor struct {
 	Node, Cluster string
 	Groups        []SurvivingGroup
+	Lost          []int  // groups that it has nothing of
 	Copy          string // where the directory was copied to; empty: nowhere
 }
 
@@ -37,8 +38,9 @@ type SurvivingGroup struct {
 	Values     int      // number of values once all entries are applied
 	Members    []Member // as the node knows them
 	Begins     uint64   // the index that the new log begins behind; 0 of a survey
-	machine    *fsm.Machine
-	dir        string // of the group
+
+	place   place
+	machine *fsm.Machine // of group 0 only
 }
 
 const (
@@ -80,7 +82,7 @@ func (r Recovery) Recover() (s Survivor, err error) {
 	}
 	found, err := r.survey(meta)
 	if err == nil {
-		err = r.prepare(meta, &found)
+		err = r.prepare(&meta, &found)
 	}
 	if err != nil { // nothing was changed
 		return Survivor{}, errors.Join(err, os.RemoveAll(s.Copy), os.RemoveAll(filepath.Join(r.DataDir, newGroupDir)))
@@ -119,45 +121,62 @@ func (r *Recovery) open() (*os.File, metadata, error) {
 	return lock, meta, err
 }
 
-// survey reads all groups.
+// survey reads all groups, one after the other. It keeps no state but that of group 0, whose catalogue says which other groups
+// there are.
 func (r *Recovery) survey(meta metadata) (Survivor, error) {
 	s := Survivor{Node: meta.NodeID, Cluster: meta.ClusterID}
-	dirs, err := os.ReadDir(filepath.Join(r.DataDir, groupDir))
+	held, err := meta.held(r.DataDir)
 	if err != nil {
 		return s, err
 	}
-	for _, d := range dirs {
-		id, err := strconv.Atoi(d.Name())
-		if err != nil {
+	base, err := r.surveyGroup(place{}, meta)
+	if err != nil {
+		return s, err
+	}
+	if base.silent() {
+		return s, errNothing
+	}
+	s.Groups = append(s.Groups, base)
+	for _, known := range base.machine.View().Groups() {
+		p := place{id: known.ID, generation: known.Generation}
+		if !slices.ContainsFunc(held, func(h place) bool { return h.name() == p.name() }) {
+			s.Lost = append(s.Lost, p.id)
 			continue
 		}
-		g, err := r.surveyGroup(id, d.Name(), meta)
+		g, err := r.surveyGroup(p, meta)
 		if err != nil {
 			return s, err
 		}
+		if g.silent() {
+			s.Lost = append(s.Lost, p.id)
+			continue
+		}
+		g.machine = nil
 		s.Groups = append(s.Groups, g)
-	}
-	if len(s.Groups) == 0 {
-		return s, errNothing
 	}
 	return s, nil
 }
 
-func (r *Recovery) surveyGroup(id int, name string, meta metadata) (g SurvivingGroup, err error) {
+// silent reports whether no leader has ever been heard of here.
+func (g *SurvivingGroup) silent() bool { return g.machine.View().Term() == 0 }
+
+// surveyGroup reads one group.
+func (r *Recovery) surveyGroup(p place, meta metadata) (g SurvivingGroup, err error) {
+	dir := filepath.Join(r.DataDir, groupDir, p.name())
+	if _, err := os.Stat(dir); err != nil { // opening would make it
+		return g, fmt.Errorf("this node's part of group %d is missing: %w", p.id, err)
+	}
 	watch := newWatchdog(time.Hour, nil) // nobody arms it
 	logger := raftLog{slog: r.Logger, hclog: raftLogger(r.Logger)}
 	cfg := Config{DataDir: r.DataDir, NodeID: meta.NodeID, LogStore: LogStore(meta.LogStore), Sync: SyncAlways}
-	stores, err := openStores(filepath.Join(r.DataDir, groupDir, name), cfg, watch, logger)
+	stores, err := openStores(dir, cfg, watch, logger)
 	if err != nil {
 		return g, err
 	}
 	defer func() { err = errors.Join(err, stores.close()) }()
-	g = SurvivingGroup{Group: id, dir: name, machine: fsm.New()}
+	g = SurvivingGroup{Group: p.id, place: p, machine: fsm.New()}
 	if err := g.fold(stores); err != nil {
 		return g, fmt.Errorf("%s: %w", stores.dir, err)
-	}
-	if g.machine.View().Term() == 0 { // no leader has ever served
-		return g, errNothing
 	}
 	g.Values = g.machine.View().Len()
 	return g, nil
@@ -222,32 +241,54 @@ func (g *SurvivingGroup) member(c raft.Configuration) {
 	}
 }
 
-// prepare writes the new groups beside the old ones.
-func (r *Recovery) prepare(meta metadata, s *Survivor) error {
+// prepare writes the new groups beside the old ones, and lists them.
+func (r *Recovery) prepare(meta *metadata, s *Survivor) error {
 	dir := filepath.Join(r.DataDir, newGroupDir)
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
+	meta.Groups = nil
 	for i := range s.Groups {
 		g := &s.Groups[i]
-		if err := g.machine.Leap(leap); err != nil {
+		if err := r.prepareGroup(dir, *meta, s, g); err != nil {
 			return err
 		}
-		g.Begins = g.machine.View().Index()
-		self := raft.Server{ID: raft.ServerID(meta.NodeID), Address: unknownAddress}
-		for _, m := range g.Members {
-			if m.ID == meta.NodeID {
-				self.Address = raft.ServerAddress(m.Address)
-			}
+		if g.Group != 0 {
+			meta.list(g.place)
 		}
-		logger := raftLog{slog: r.Logger, hclog: raftLogger(r.Logger)}
-		members := raft.Configuration{Servers: []raft.Server{self}}
-		if err := writeGroup(filepath.Join(dir, g.dir), g.machine, members, logger); err != nil {
-			return err
-		}
-		g.machine = nil
 	}
 	return syncDir(r.DataDir)
+}
+
+// prepareGroup gives one group a new life with this node as its only member.
+func (r *Recovery) prepareGroup(dir string, meta metadata, s *Survivor, g *SurvivingGroup) error {
+	self := raft.Server{ID: raft.ServerID(meta.NodeID), Address: unknownAddress}
+	for _, m := range g.Members {
+		if m.ID == meta.NodeID {
+			self.Address = raft.ServerAddress(m.Address)
+		}
+	}
+	members := raft.Configuration{Servers: []raft.Server{self}}
+	m := g.machine
+	g.machine = nil // it may be large
+	if g.Group == 0 {
+		survives := func(known fsm.GroupRecord) bool { return !slices.Contains(s.Lost, known.ID) }
+		if err := m.Resettle(survives, foundersOf(members)); err != nil {
+			return err
+		}
+	} else { // the survey has forgotten it
+		again, err := r.surveyGroup(g.place, meta)
+		if err != nil {
+			return err
+		}
+		m = again.machine
+	}
+	if err := m.Leap(leap); err != nil {
+		return err
+	}
+	g.Begins = m.View().Index()
+	logger := raftLog{slog: r.Logger, hclog: raftLogger(r.Logger)}
+	return writeGroup(filepath.Join(dir, g.place.name()), m, members, logger)
 }
 
 // exchange puts the new groups in the place of the old ones. It may be repeated.

@@ -80,6 +80,41 @@ func TestTheLastSurvivorGoesOn(t *testing.T) {
 	}
 }
 
+// The survivor goes on with all groups that it held. Those that it did not hold are gone, and it says so.
+func TestASurvivorGoesOnWithItsGroups(t *testing.T) {
+	c := spreadOut(t)
+	for id := 1; id <= 2; id++ {
+		eventually(t, "the last write at the survivor", func() bool { return strings.Contains(contents(c.holds(0, id)), "k9") })
+	}
+	want := [3]string{contents(c.group(0)), contents(c.holds(0, 1)), contents(c.holds(0, 2))}
+	c.stopAll()
+	found, err := recovery(c.configs[0].DataDir).Recover()
+	if err != nil || len(found.Groups) != 3 || fmt.Sprint(found.Lost) != "[3]" || found.Groups[2].Values != 10 {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	c.configs[0].Peers = nil
+	c.start(0)
+	c.groupIs(1, "n1v")
+	c.groupIs(2, "n1v")
+	for id := range want {
+		if contents(c.holds(0, id)) != want[id] {
+			t.Errorf("group %d has another state than before", id)
+		}
+		c.setIn(0, id, "after", "all")
+	}
+	if groups := c.nodes[0].Groups(); len(groups) != 3 {
+		t.Errorf("the groups are %+v", groups)
+	}
+	c.configs[1] = Config{
+		DataDir: t.TempDir(), NodeID: "n2", PeerAddr: c.configs[1].PeerAddr, Join: []string{c.nodes[0].address},
+		Logger: quietLogger(), heartbeat: 300 * time.Millisecond, dial: c.network.dialer(1),
+	}
+	c.start(1)
+	c.groupIs(1, "n1v n2v")
+	c.groupIs(2, "n1v n2v")
+	c.setIn(1, 2, "both", "of us")
+}
+
 // What the old leader had in its log, and could not commit any more, is kept: somebody may have been told that it happened,
 // by a leader whose majority is lost.
 func TestRecoverKeepsEntriesThatWereNotCommitted(t *testing.T) {
@@ -194,7 +229,7 @@ func dieAt(t *testing.T, r Recovery, meta metadata, step int) {
 	}
 	found, err := r.survey(meta)
 	must(err)
-	must(r.prepare(meta, &found))
+	must(r.prepare(&meta, &found))
 	prepared, place := filepath.Join(r.DataDir, newGroupDir), filepath.Join(r.DataDir, groupDir)
 	if step == 1 {
 		must(os.Remove(filepath.Join(prepared, "0", markFile)))

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/hashicorp/raft"
@@ -62,7 +61,7 @@ func Restore(file io.Reader, r Restoration) (cluster string, groups []RestoredGr
 		}
 		err = errors.Join(err, lock.Close())
 	}()
-	sum, groups, err := r.groups(file)
+	sum, groups, err := r.groups(file, &meta)
 	if err != nil {
 		return "", nil, err
 	}
@@ -138,11 +137,12 @@ func (r *Restoration) clear(made bool) error {
 }
 
 // groups writes all groups of the file, reading it to its end, and returns its sum.
-func (r *Restoration) groups(file io.Reader) (sum [sha256.Size]byte, groups []RestoredGroup, err error) {
+func (r *Restoration) groups(file io.Reader, meta *metadata) (sum [sha256.Size]byte, groups []RestoredGroup, err error) {
 	f, err := backup.NewReader(file)
 	if err != nil {
 		return sum, nil, err
 	}
+	generations := map[int]uint64{}
 	for {
 		h, m, err := f.Next()
 		if errors.Is(err, io.EOF) {
@@ -151,22 +151,32 @@ func (r *Restoration) groups(file io.Reader) (sum [sha256.Size]byte, groups []Re
 		if err != nil {
 			return sum, nil, err
 		}
-		g, err := r.group(h, m)
-		if err != nil {
+		p := place{id: h.Group, generation: generations[h.Group]}
+		if p.id == 0 {
+			for _, g := range m.View().Groups() {
+				generations[g.ID] = g.Generation
+			}
+			if err := m.Resettle(func(fsm.GroupRecord) bool { return true }, foundersOf(r.members())); err != nil {
+				return sum, nil, err
+			}
+		} else {
+			meta.list(p)
+		}
+		g := RestoredGroup{Header: h, Values: m.View().Len()}
+		if g.Begins, err = r.group(p, m); err != nil {
 			return sum, nil, err
 		}
 		groups = append(groups, g)
 	}
 }
 
-func (r *Restoration) group(h backup.Header, m *fsm.Machine) (RestoredGroup, error) {
+// group writes one group, and returns the index that its log begins behind.
+func (r *Restoration) group(p place, m *fsm.Machine) (begins uint64, err error) {
 	if err := m.Leap(uint64(r.Attempt) * leap); err != nil {
-		return RestoredGroup{}, err
+		return 0, err
 	}
-	dir := filepath.Join(r.DataDir, groupDir, strconv.Itoa(h.Group))
 	logger := raftLog{slog: r.Logger, hclog: raftLogger(r.Logger)}
-	v := m.View()
-	return RestoredGroup{Header: h, Values: v.Len(), Begins: v.Index()}, writeGroup(dir, m, r.members(), logger)
+	return m.View().Index(), writeGroup(filepath.Join(r.DataDir, groupDir, p.name()), m, r.members(), logger)
 }
 
 // members are the voters of the new cluster. The address of a node alone is set right when it starts.

@@ -15,27 +15,30 @@ import (
 	"github.com/dtkv/dtkv/fsm"
 )
 
-// backupOf is a file with the state of a group as of now.
-func backupOf(t *testing.T, g *Group) []byte {
+// backupOf is a file with the states of groups as of now.
+func backupOf(t *testing.T, groups ...*Group) []byte {
 	t.Helper()
-	v, err := g.Frozen(testContext(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	one, err := backup.NewGroup(backup.Header{Cluster: g.node.ClusterID(), Node: g.node.ID(), Taken: time.UnixMilli(1)}, v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var sent, file bytes.Buffer
-	if err := one.Write(&sent); err != nil {
-		t.Fatal(err)
-	}
+	var file bytes.Buffer
 	w, err := backup.NewWriter(&file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := w.Add(&sent); err != nil {
-		t.Fatal(err)
+	for _, g := range groups {
+		v, err := g.Frozen(testContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, err := backup.NewGroup(backup.Header{Cluster: g.node.ClusterID(), Node: g.node.ID(), Group: g.id, Taken: time.UnixMilli(1)}, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sent bytes.Buffer
+		if err := one.Write(&sent); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := w.Add(&sent); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
@@ -69,7 +72,7 @@ func sample(t *testing.T) (file []byte, state string, token uint64) {
 func TestABackupBecomesANewCluster(t *testing.T) {
 	file, state, token := sample(t)
 	bothStores(t, func(t *testing.T, store LogStore) {
-		c := restoreCluster(t, file, store, 1)
+		c := restoreCluster(t, file, store, "n")
 		c.leader(-1)
 		eventually(t, "state of the backup on all nodes", func() bool {
 			return contents(c.group(0)) == state && contents(c.group(1)) == state && contents(c.group(2)) == state
@@ -98,11 +101,11 @@ func TestABackupBecomesANewCluster(t *testing.T) {
 }
 
 // restoreCluster makes three nodes from a file and starts them.
-func restoreCluster(t *testing.T, file []byte, store LogStore, attempt int) *cluster {
+func restoreCluster(t *testing.T, file []byte, store LogStore, ids string) *cluster {
 	t.Helper()
 	var peers []Peer
 	for i := range 3 {
-		peers = append(peers, Peer{ID: fmt.Sprintf("n%d", i+1), Address: freeAddress(t)})
+		peers = append(peers, Peer{ID: fmt.Sprint(ids, i+1), Address: freeAddress(t)})
 	}
 	c := &cluster{
 		t:       t,
@@ -113,7 +116,7 @@ func restoreCluster(t *testing.T, file []byte, store LogStore, attempt int) *clu
 		c.network.nodes[p.Address] = i
 		dir := filepath.Join(t.TempDir(), "made", "by-restore")
 		if _, _, err := Restore(bytes.NewReader(file), Restoration{
-			DataDir: dir, NodeID: p.ID, Peers: []Peer{peers[i], peers[(i+1)%3], peers[(i+2)%3]}, LogStore: store, Attempt: attempt, Logger: quietLogger(),
+			DataDir: dir, NodeID: p.ID, Peers: []Peer{peers[i], peers[(i+1)%3], peers[(i+2)%3]}, LogStore: store, Logger: quietLogger(),
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -128,6 +131,55 @@ func restoreCluster(t *testing.T, file []byte, store LogStore, attempt int) *clu
 		}
 	})
 	return c
+}
+
+// spreadOut is a cluster of three with group 1 everywhere, 2 on n1 and n2, 3 on n2 and n3.
+func spreadOut(t *testing.T) *cluster {
+	t.Helper()
+	c := startCluster(t, 3, nil)
+	c.set(-1, "k", "0")
+	c.addGroup(0, 1)
+	c.addGroup(0, 2, "n1", "n2")
+	c.addGroup(0, 3, "n2", "n3")
+	for id := 1; id <= 3; id++ {
+		for i := range 10 {
+			c.setIn(1, id, fmt.Sprint("k", i), fmt.Sprint(id))
+		}
+	}
+	return c
+}
+
+func TestGroupsLiveEverywhereAfterARestore(t *testing.T) {
+	old := spreadOut(t)
+	lockToken(t, old.holds(1, 3), "lock")
+	file := backupOf(t, old.group(1), old.holds(1, 1), old.holds(1, 2), old.holds(1, 3))
+	var want [4]string
+	for id := range want {
+		want[id] = contents(old.holds(1, id))
+	}
+	generations := old.nodes[1].Groups()
+	old.stopAll()
+
+	c := restoreCluster(t, file, StoreBolt, "m")
+	for id := 1; id <= 3; id++ {
+		c.groupIs(id, "m1v m2v m3v")
+		for i := range c.nodes {
+			eventually(t, "state of the backup", func() bool { return contents(c.holds(i, id)) == want[id] })
+		}
+		c.setIn(id-1, id, "new", "life")
+	}
+	for i, info := range c.nodes[2].Groups() {
+		if !info.Everywhere || !info.Open || info.Generation != generations[i].Generation {
+			t.Errorf("%+v, which was %+v", info, generations[i])
+		}
+	}
+	c.stop(0)
+	c.start(0) // its groups are listed
+	c.groupIs(3, "m1v m2v m3v")
+	c.removeGroup(0, 2)
+	c.groupIs(2, "")
+	c.addGroup(0, 2)
+	c.groupIs(2, "m1v m2v m3v")
 }
 
 func TestClustersMadeOfOneFileDoNotShareTokens(t *testing.T) {
@@ -278,13 +330,13 @@ func TestARestoreThatDiedIsNoDataDirectory(t *testing.T) {
 		if err := r.complete(); err != nil {
 			t.Fatal(err)
 		}
-		lock, _, err := r.claim()
+		lock, meta, err := r.claim()
 		if err != nil {
 			t.Fatal(err)
 		}
 		func() {
 			defer func() { _ = recover() }()
-			_, _, err := r.groups(&dying{bytes.NewReader(file), after})
+			_, _, err := r.groups(&dying{bytes.NewReader(file), after}, &meta)
 			t.Errorf("it lives, %v", err)
 		}()
 		if _, err := Open(Config{DataDir: r.DataDir, PeerAddr: "127.0.0.1:0", Logger: quietLogger()}); err == nil || !strings.Contains(err.Error(), "in use") {

@@ -87,4 +87,7 @@ func (p program) printSurvivor(s replica.Survivor) {
 			fmt.Fprintf(p.stdout, "group %d: the new log begins behind index %d\n", g.Group, g.Begins)
 		}
 	}
+	for _, id := range s.Lost {
+		fmt.Fprintf(p.stdout, "group %d: THIS NODE HAS NOTHING OF IT; it will be gone\n", id)
+	}
 }
