@@ -11,6 +11,7 @@ const noAuth = "-NOAUTH Authentication required.\r\n"
 
 // A node that listens on every address serves those who know the password, and nobody else.
 func TestANodeBeyondLoopback(t *testing.T) {
+	harness.Alone(t, "it names the address in a flag, and three nodes cannot share it")
 	addr := harness.Loopback(harness.Port(t))
 	everywhere := []string{"--addr", "0.0.0.0:" + harness.SplitPort(t, addr)}
 	for _, test := range []struct {
