@@ -23,7 +23,8 @@ meanwhile. FILE appears, or takes the place of an older one, when it is complete
 
   --addr host:port    client address of a node (default %s)
 
-A password is taken from DTKV_PASSWORD, or from the file that DTKV_PASSWORD_FILE names.
+A password is taken from DTKV_PASSWORD, or from the file that DTKV_PASSWORD_FILE names; certificates from the files that
+DTKV_TLS_CA_CERT_FILE, DTKV_TLS_CERT_FILE and DTKV_TLS_KEY_FILE name.
 `
 
 // backup writes what a node sends to a file.

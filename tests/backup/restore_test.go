@@ -82,6 +82,58 @@ func TestABackupUnderLoadBecomesAFreshCluster(t *testing.T) {
 	}
 }
 
+// All databases are saved, also through a node that does not hold them, and live everywhere in the new cluster. One survivor
+// of that one goes on with all of them.
+func TestAllDatabasesAreSavedAndRestored(t *testing.T) {
+	old := harness.StartCluster(t, 3, harness.Options{})
+	s := old.Leader()
+	for _, args := range [][]string{{"ADD", "1"}, {"ADD", "2", "n1", "n2"}, {"ADD", "9", "n3"}} {
+		harness.Dial(t, s.Addr).Want(t, "+OK\r\n", append([]string{"DTKV.GROUP"}, args...)...)
+	}
+	databases := []string{"0", "1", "2", "9"}
+	for _, db := range databases {
+		in(t, s, db).Want(t, "+OK\r\n", "SET", "database", db)
+	}
+	file := filepath.Join(t.TempDir(), "saved")
+	out := dtkv(t, "backup", "--addr", old.Servers[2].Addr, file) // n3 does not hold 2
+	if check := dtkv(t, "restore", "--check", file); strings.Count(check, "1 values") != 4 || strings.Count(out, "1 values") != 4 {
+		t.Errorf("saved: %q, checked: %q", out, check)
+	}
+	for _, s := range old.Servers {
+		s.Kill()
+	}
+
+	c := restored(t, file)
+	for _, s := range c.Servers {
+		for _, db := range databases {
+			in(t, s, db).Want(t, fmt.Sprintf("$1\r\n%s\r\n", db), "GET", "database")
+			in(t, s, db).Want(t, ":1\r\n", "DBSIZE")
+		}
+	}
+	for _, s := range c.Servers {
+		s.Stop(t)
+	}
+	survivor := c.Servers[1]
+	dtkv(t, "recover", "--data-dir", survivor.DataDir, "--i-know-what-i-lose")
+	survivor = survivor.Restart(t)
+	for _, db := range databases {
+		harness.Eventually(t, "database "+db, func() bool {
+			return in(t, survivor, db).Must(t, "SET", "database", "again") == "+OK\r\n"
+		})
+	}
+	if reply := harness.Dial(t, survivor.Addr).Must(t, "SELECT", "3"); !strings.HasPrefix(reply, "-ERR DB index is out of range") {
+		t.Errorf("a database that never was: %q", reply)
+	}
+}
+
+// in is a connection to a database, once it can be selected.
+func in(t *testing.T, s *harness.Server, db string) *harness.Conn {
+	t.Helper()
+	conn := harness.Dial(t, s.Addr)
+	harness.Eventually(t, "database "+db, func() bool { return conn.Must(t, "SELECT", db) == "+OK\r\n" })
+	return conn
+}
+
 // lastEvent is the id of the newest event that a node knows.
 func lastEvent(t *testing.T, s *harness.Server) string {
 	t.Helper()
