@@ -167,6 +167,7 @@ func (g *Group) handOver(term uint64, now *configuration, id string) error {
 	if err != nil {
 		return err
 	}
+	g.transport.quiet.stir() // or Raft would wait for an answer that is held back
 	result := make(chan error, 1)
 	future := g.raft.LeadershipTransferToServer(to.ID, to.Address)
 	go func() { result <- future.Error() }() // see commit
@@ -232,6 +233,7 @@ func (g *Group) successor(term uint64, now *configuration, id string) (best raft
 // stop calls it, so that nobody waits for an election, and nobody's write is in doubt. It takes as long as ctx allows, and
 // failure means an election.
 func (n *Node) HandOver(ctx context.Context) {
+	n.stopping.Store(true)
 	var wg sync.WaitGroup
 	for _, g := range n.held() {
 		if !g.leads(g.ready.Load()) || g.stores.log.sole.Load() {

@@ -83,6 +83,7 @@ type checkedLog struct {
 	watch *watchdog
 	stall *stallPoint
 	self  raft.ServerID
+	stir  func() // called before and after entries are stored; may be nil
 
 	took   latency.Histogram   // of each StoreLogs
 	stored func(time.Duration) // see Config.Stored
@@ -132,6 +133,10 @@ func (c *checkedLog) StoreLogs(logs []*raft.Log) error {
 		if l.Type == raft.LogConfiguration {
 			c.configure(l.Index, raft.DecodeConfiguration(l.Data))
 		}
+	}
+	if c.stir != nil {
+		c.stir()
+		defer c.stir() // storing may have taken long
 	}
 	began := time.Now()
 	err := c.watch.guard(func() error { return c.LogStore.StoreLogs(sealed) })

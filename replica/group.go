@@ -143,6 +143,8 @@ func openGroup(n *Node, p place) (*Group, error) {
 	}
 	if p.id == 0 {
 		n.base = g
+	} else {
+		g.cfg.lean = true
 	}
 	g.configured.Store(&configuration{})
 	g.answers = newAnswerer(g.patience(), g.admitMember)
@@ -169,6 +171,7 @@ func openGroup(n *Node, p place) (*Group, error) {
 		done:     make(chan struct{}),
 	}
 	g.transport = newTransport(n.meta.NodeID, stream, logger, 2*g.cfg.heartbeat, g.applied.Load)
+	g.stores.log.stir = g.transport.quiet.stir
 	if err := g.startRaft(logger); err != nil {
 		return nil, errors.Join(err, g.transport.close(), g.stores.close())
 	}
@@ -320,6 +323,7 @@ func (g *Group) close() error {
 	g.closeRounds()
 	g.voices.close()
 	g.answers.close()
+	g.transport.quiet.end()
 	err := g.raft.Shutdown().Error()
 	err = errors.Join(err, g.transport.close())
 	g.wg.Wait()

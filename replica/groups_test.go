@@ -412,6 +412,13 @@ func TestLeadersSpread(t *testing.T) {
 	eventually(t, "leaders on the two that are left", func() bool { return spread(4, 5) })
 	c.start(1)
 	eventually(t, "three leaders on each node again", func() bool { return spread(3, 3) })
+
+	c.nodes[1].HandOver(testContext(t)) // it is about to stop
+	for _, i := range []int{0, 2} {
+		if g, to := c.nodes[i].surplus(testContext(t)); to == "n2" {
+			t.Errorf("n%d wants a node that stops to lead group %d", i+1, g.id)
+		}
+	}
 }
 
 // With one group there is nothing to spread, and who was told to lead goes on leading.

@@ -22,6 +22,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -97,7 +98,9 @@ type Config struct {
 
 	Logger *slog.Logger // default slog.Default()
 
-	grace      time.Duration // how long waiters may come back after their node started, before retain; default 2 s
+	grace time.Duration // how long waiters may come back after their node started, before retain; default 2 s
+	lean  bool          // of a group that may stay empty: no blocks are reserved for its log
+
 	spreadPoll time.Duration // how often leadership is spread; default see there
 
 	heartbeat time.Duration // election and heartbeat timeout; tests shorten it; default 500 ms
@@ -174,6 +177,8 @@ type Node struct {
 	peers   *peerListener
 	clients addresses // of the nodes that were met
 	fatal   chan error
+
+	stopping atomic.Bool // it gives leadership away and takes none
 
 	base     *Group // group 0
 	keeper   *keeper

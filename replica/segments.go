@@ -32,6 +32,7 @@ type segments struct {
 	*fs.FS
 	spare    string // its path
 	mode     SyncMode
+	lean     bool // a segment that is not made ahead of time takes its blocks as it is written
 	discards *discards
 	logger   *slog.Logger
 
@@ -45,9 +46,9 @@ type segments struct {
 
 // openSegments prepares the directory of a raft-wal log. What an earlier process left half removed goes, and the spare
 // too, which may not be whole.
-func openSegments(dir string, mode SyncMode, d *discards, logger *slog.Logger) (*segments, error) {
+func openSegments(dir string, cfg Config, d *discards, logger *slog.Logger) (*segments, error) {
 	s := &segments{
-		FS: fs.New(), spare: filepath.Join(dir, spareFile), mode: mode, discards: d, logger: logger,
+		FS: fs.New(), spare: filepath.Join(dir, spareFile), mode: cfg.Sync, lean: cfg.lean, discards: d, logger: logger,
 		want: make(chan int64, 1), ready: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 	names, err := s.ListDir(dir)
@@ -83,9 +84,18 @@ func (s *segments) Create(dir, name string, size uint64) (types.WritableFile, er
 		return s.wrap(f, int64(size)), nil
 	default:
 	}
-	f, err := s.FS.Create(dir, name, size)
+	reserved := size
+	if s.lean {
+		reserved = 0
+	}
+	f, err := s.FS.Create(dir, name, reserved)
 	if err != nil {
 		return nil, err
+	}
+	if reserved < size {
+		if err := os.Truncate(path, int64(size)); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(err, f.Close())

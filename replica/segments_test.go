@@ -13,7 +13,7 @@ func openTestSegments(t *testing.T, dir string) *segments {
 	logger := slog.New(slog.DiscardHandler)
 	d := newDiscards(logger)
 	t.Cleanup(func() { d.close() })
-	s, err := openSegments(dir, SyncAlways, d, logger)
+	s, err := openSegments(dir, Config{Sync: SyncAlways}, d, logger)
 	if err != nil {
 		t.Fatal(err)
 	}

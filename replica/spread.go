@@ -42,7 +42,7 @@ func (k *keeper) spread() {
 // surplus returns a group that somebody else should lead, and who; nil if there is none. Group 0 goes last.
 func (n *Node) surplus(ctx context.Context) (best *Group, to raft.ServerID) {
 	led := n.led()
-	if len(led) < 2 {
+	if len(led) < 2 || n.stopping.Load() {
 		return nil, ""
 	}
 	ctx, cancel := context.WithTimeout(ctx, surveyTime)

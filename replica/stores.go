@@ -128,7 +128,7 @@ func openLog(dir string, cfg Config, d *discards, logger raftLog) (raft.LogStore
 	if err := checkTail(dir, logger.slog); err != nil {
 		return nil, nil, err
 	}
-	files, err := openSegments(dir, cfg.Sync, d, logger.slog)
+	files, err := openSegments(dir, cfg, d, logger.slog)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/dtkv/dtkv/fsm"
 )
 
 // useMeet: nodes introduce themselves to each other.
@@ -80,9 +82,13 @@ func (g *Group) introduce(to string) introduction {
 	known := g.configured.Load()
 	_, member := known.find(to)
 	_, leader := g.raft.LeaderWithID()
+	leads := len(g.node.led())
+	if g.node.stopping.Load() {
+		leads = fsm.MaxGroup + 1 // it is to get no more
+	}
 	return introduction{
 		Client: g.cfg.Client, Version: g.cfg.Version, Last: g.raft.LastIndex(), Configured: known.index, Member: member,
-		Term: g.raft.CurrentTerm(), Leader: string(leader), Members: g.latest().members(), Leads: len(g.node.led()),
+		Term: g.raft.CurrentTerm(), Leader: string(leader), Members: g.latest().members(), Leads: leads,
 	}
 }
 

@@ -25,6 +25,7 @@ const (
 //     it would roll the state back and cut the log (issue 697);
 //   - a node that has nothing of the log gives no vote;
 //   - it can ask a member whether it holds a term and where its log ends ([transport.ask]);
+//   - messages of an idle leader are answered later ([quiet]);
 //   - it can tell Raft what the leader has committed before the leader's Raft does ([transport.tell]).
 //
 // Goroutines: relay, from start to close.
@@ -40,6 +41,7 @@ type transport struct {
 	consumed <-chan raft.RPC
 	hints    hints
 	sent     sent
+	quiet    *quiet
 }
 
 func newTransport(id string, stream *raftStream, logger raftLog, timeout time.Duration, applied func() uint64) *transport {
@@ -60,6 +62,7 @@ func newTransport(id string, stream *raftStream, logger raftLog, timeout time.Du
 		done:             make(chan struct{}),
 		consumed:         inner.Consumer(),
 		hints:            hints{told: make(chan struct{}, 1)},
+		quiet:            newQuiet(),
 	}
 	t.wg.Go(t.relay)
 	return t
@@ -151,6 +154,7 @@ func (t *transport) ask(member raft.Server, term uint64) (last uint64, ok bool) 
 }
 
 func (t *transport) close() error {
+	t.quiet.end()
 	close(t.done)
 	err := t.NetworkTransport.Close()
 	t.wg.Wait()
@@ -169,9 +173,16 @@ const addressTag = "@"
 
 // AppendEntries implements raft.Transport.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	idle := t.quiet.idle(id, args)
 	err := t.NetworkTransport.AppendEntries(id, tagged(id, target), args, resp)
 	if err == nil {
 		t.sent.note(id, resp)
+	}
+	switch {
+	case len(args.Entries) > 0:
+		t.quiet.stir() // the commit index may move
+	case idle && err == nil && resp.Success:
+		t.quiet.hold(id)
 	}
 	return err
 }
