@@ -165,6 +165,7 @@ func TestACommandMeetsAClosedGroup(t *testing.T) {
 
 // A database that was added elsewhere a moment ago is found, and one that is about to be open here is waited for.
 func TestANewDatabaseIsFound(t *testing.T) {
+	t.Parallel() // it waits in vain for a while
 	twins := startTwins(t, 1, nil)
 	w := twins[0]
 	c := dial(t, w.Server)

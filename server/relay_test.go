@@ -196,6 +196,7 @@ func TestASilentHolderIsLost(t *testing.T) {
 }
 
 func TestADatabaseThatNobodyServes(t *testing.T) {
+	t.Parallel() // it waits in vain for a while
 	twins := startTwins(t, 2, map[int][]string{3: {"n2"}, 4: {}})
 	twins[1].lose()
 	got := talk(t, twins[0].Server, "SET k v", "SELECT 3", "GET k", "SELECT 4", "GET k")
@@ -210,6 +211,7 @@ func TestADatabaseThatNobodyServes(t *testing.T) {
 
 // A session that came from a database elsewhere stays there when the one it wants cannot be had.
 func TestARelayedSessionStaysWhereItIs(t *testing.T) {
+	t.Parallel() // it waits in vain for a while
 	twins := startTwins(t, 3, map[int][]string{3: {"n2"}, 4: {"n3"}})
 	twins[2].lose()
 	got := talk(t, twins[0].Server, "SELECT 3", "SET k v", "SELECT 4", "GET k")

@@ -180,6 +180,7 @@ func TestAGroupOnThreeOfFiveNodes(t *testing.T) {
 		in(t, c.Servers[0], 3).Want(t, ":0\r\n", "DBSIZE")
 		want(t, c.Servers[0], ":0\r\n", "DBSIZE")
 	})
+	t.Run("it moves", func(t *testing.T) { moveGroup(t, c) })
 	whole := t // the processes outlive their part of it
 	t.Run("a holder stops", func(*testing.T) { stopHolder(whole, c) })
 	t.Run("a holder is killed under load", func(t *testing.T) { killHolder(t, c) })
@@ -262,6 +263,27 @@ func lockThrough(t *testing.T, a, b, d *harness.Server) {
 		}
 		w.Want(t, ":1\r\n", "DTKV.UNLOCK", "l")
 	}
+}
+
+// moveGroup gives the database to one more node, takes it from another one, and brings it back.
+func moveGroup(t *testing.T, c *harness.Cluster) {
+	far, near := c.Servers[4], c.Servers[0]
+	at := in(t, near, 3)
+	at.Want(t, "+OK\r\n", "SET", "moved", "v")
+	in(t, far, 3).Want(t, "+OK\r\n", "DTKV.CLUSTER", "ADD", "n4")
+	if len(directories(t, c.Servers[3])) != 2 {
+		t.Errorf("n4 has the directories %v", directories(t, c.Servers[3]))
+	}
+	in(t, far, 3).Want(t, "+OK\r\n", "DTKV.CLUSTER", "REMOVE", "n1")
+	c.Eventually("n1 to be without it", func() bool { return len(directories(t, near)) == 1 })
+	if reply, err := at.Do("GET", "moved"); err == nil && !strings.HasPrefix(reply, "-CLUSTERDOWN") {
+		t.Errorf("a connection to it reads %q", reply)
+	}
+	in(t, near, 3).Want(t, "$1\r\nv\r\n", "GET", "moved") // by way of others now
+	in(t, far, 3).Want(t, "+OK\r\n", "DTKV.CLUSTER", "ADD", "n1", "-")
+	in(t, far, 3).Want(t, "+OK\r\n", "DTKV.CLUSTER", "REMOVE", "n4")
+	c.Eventually("n4 to be without it", func() bool { return len(directories(t, c.Servers[3])) == 1 })
+	in(t, near, 3).Want(t, "$1\r\nv\r\n", "GET", "moved")
 }
 
 // stopHolder stops the holders in turn: clients that are relayed to them go on at another one.
