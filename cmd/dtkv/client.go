@@ -21,6 +21,7 @@ const (
 type client struct {
 	conn net.Conn
 	r    *bufio.Reader
+	due  time.Time // when all must have been said; zero: never
 }
 
 func (p program) ask(addr string) (*client, error) {
@@ -37,10 +38,18 @@ func (c *client) close() { _ = c.conn.Close() }
 
 // Read is the source of r: a node that says nothing for replyTime is gone.
 func (c *client) Read(p []byte) (int, error) {
-	if err := c.conn.SetReadDeadline(time.Now().Add(replyTime)); err != nil {
+	if err := c.conn.SetReadDeadline(c.limit()); err != nil {
 		return 0, err
 	}
 	return c.conn.Read(p)
+}
+
+// limit is when the node must have said something.
+func (c *client) limit() time.Time {
+	if !c.due.IsZero() {
+		return c.due
+	}
+	return time.Now().Add(replyTime)
 }
 
 // send sends a command.
@@ -49,7 +58,7 @@ func (c *client) send(args ...string) error {
 	for _, a := range args {
 		out = fmt.Appendf(out, "$%d\r\n%s\r\n", len(a), a)
 	}
-	if err := c.conn.SetWriteDeadline(time.Now().Add(replyTime)); err != nil {
+	if err := c.conn.SetWriteDeadline(c.limit()); err != nil {
 		return err
 	}
 	_, err := c.conn.Write(out)

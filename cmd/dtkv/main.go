@@ -30,6 +30,8 @@ const help = `dtkv is a coordination service that speaks the Redis protocol.
   dtkv restore FILE [flags]        make a node of a new cluster from such a file, or check the file
   dtkv recover [flags]             go on with one node when most others are lost for good
   dtkv health [--ready]            ask the node of this machine how it is; for supervisors
+  dtkv status [flags]              show the nodes and groups of a cluster; --watch goes on
+  dtkv doctor [flags]              look for what is wrong with a cluster, and say what to do
   dtkv inspect log [flags]         print the log of a node as text
   dtkv inspect snapshot [flags]    print the newest snapshot of a node as text
   dtkv version                     print the release
@@ -39,7 +41,7 @@ Without arguments it serves on 127.0.0.1:6379 with its data in ./dtkv-data. Then
 `
 
 // explained are the sub-commands that have a --help of their own.
-var explained = []string{"serve", "demo", "backup", "restore", "recover", "health", "inspect"}
+var explained = []string{"serve", "demo", "backup", "restore", "recover", "health", "status", "doctor", "inspect"}
 
 // program is one run of the command: what main passes in, and tests replace.
 type program struct {
@@ -97,6 +99,10 @@ func (p program) command(args []string) error {
 		return p.recover(args)
 	case "health":
 		return p.health(args)
+	case "status":
+		return p.status(args)
+	case "doctor":
+		return p.doctor(args)
 	case "inspect":
 		return p.inspect(args)
 	case "version":
