@@ -37,8 +37,8 @@ type pending struct {
 	read    func(*resp.Writer, fsm.View)
 	key     []byte // of a read, if it looks up just one
 	refused error  // answered in its place in the order
-	cmd     *commands.Command
-	bad     bool // it was rejected rather than called
+	call    int32  // number of the command, see numberOf
+	bad     bool   // it was rejected rather than called
 }
 
 var units = sync.Pool{New: func() any { return new(unit) }}
@@ -151,7 +151,7 @@ func (c *conn) act(cmd *commands.Command, p *commands.Plan, argv [][]byte) {
 			c.lap()
 			return
 		}
-		c.wait(pending{read: p.Read, key: p.Key, cmd: cmd}, argv)
+		c.wait(cmd, pending{read: p.Read, key: p.Key}, argv)
 	case commands.Local:
 		c.local(cmd, p, argv)
 	case commands.Transaction:
@@ -222,13 +222,14 @@ func (c *conn) begin(cmd *commands.Command, argv [][]byte) {
 }
 
 // wait lets a command wait for its neighbours.
-func (c *conn) wait(p pending, argv [][]byte) {
+func (c *conn) wait(cmd *commands.Command, p pending, argv [][]byte) {
 	u := c.unit
+	p.call = numberOf(cmd)
 	if len(u.pending) == 0 {
 		c.lap()
 	}
 	if !p.bad {
-		u.tally.add(p.cmd, argv)
+		u.tally.add(cmd, argv)
 	}
 	u.pending, u.args = append(u.pending, p), u.args+len(argv)
 	if u.args >= maxPending {
@@ -240,7 +241,7 @@ func (c *conn) wait(p pending, argv [][]byte) {
 func (c *conn) refuse(cmd *commands.Command, argv [][]byte, p *commands.Plan, err error) {
 	bad := p.Kind == 0
 	if len(c.unit.pending) > 0 {
-		c.wait(pending{refused: err, cmd: cmd, bad: bad}, argv[:1])
+		c.wait(cmd, pending{refused: err, bad: bad}, argv[:1])
 		return
 	}
 	if !bad {
@@ -248,7 +249,7 @@ func (c *conn) refuse(cmd *commands.Command, argv [][]byte, p *commands.Plan, er
 	}
 	start := c.out.Len()
 	c.out.Error(err)
-	c.answered(start, cmd, bad)
+	c.answered(start, numberOf(cmd), bad)
 	c.flushIfFull()
 }
 
@@ -265,7 +266,7 @@ func (c *conn) addWrite(cmd *commands.Command, p *commands.Plan, argv [][]byte) 
 		u.proposal.Ops = append(u.proposal.Ops, op...)
 	}
 	u.proposal.N++
-	c.wait(pending{reply: p.Reply, cmd: cmd}, argv)
+	c.wait(cmd, pending{reply: p.Reply}, argv)
 }
 
 // settle runs and answers the commands that wait.
@@ -318,7 +319,7 @@ func (c *conn) answerWrites(err error) {
 		if c.request != nil && c.request.parked {
 			break // it is the last one, and will be answered later
 		}
-		c.answered(start, p.cmd, p.bad)
+		c.answered(start, p.call, p.bad)
 	}
 	u.resetProposal(err)
 	if c.request != nil {
@@ -372,7 +373,7 @@ func (c *conn) look(v fsm.View) {
 			p.read(&c.out, v)
 			c.countLookup(start)
 		}
-		c.answered(start, p.cmd, p.bad)
+		c.answered(start, p.call, p.bad)
 		u.next++
 	}
 }
@@ -402,7 +403,7 @@ func (c *conn) failReads(verdict error) {
 		} else {
 			c.out.Error(verdict)
 		}
-		c.answered(start, p.cmd, p.bad)
+		c.answered(start, p.call, p.bad)
 	}
 }
 
@@ -426,12 +427,12 @@ func (c *conn) readLong(cmd *commands.Command, p *commands.Plan) {
 }
 
 // printed ends the printing of the reply to a command that was run, which begins at start.
-func (c *conn) printed(start int, cmd *commands.Command) { c.answered(start, cmd, false) }
+func (c *conn) printed(start int, cmd *commands.Command) { c.answered(start, numberOf(cmd), false) }
 
 // answered ends the printing of one command's reply, which begins at start; bad says that it was not run.
-func (c *conn) answered(start int, cmd *commands.Command, bad bool) {
+func (c *conn) answered(start int, call int32, bad bool) {
 	if reply := c.out.Buf[start:]; len(reply) > 0 && reply[0] == '-' {
-		c.srv.noteError(reply, cmd, bad)
+		c.srv.noteError(reply, call, bad)
 	}
 	if c.muting == (muting{}) {
 		return

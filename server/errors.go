@@ -93,15 +93,23 @@ func (e *errorCounts) add(reply []byte) {
 	}
 }
 
-// noteError counts an error reply to a command, nil if there is none of its name; bad says that it was not run.
-func (s *Server) noteError(reply []byte, cmd *commands.Command, bad bool) {
+// numberOf is the number of a command, -1 if there is none of that name.
+func numberOf(cmd *commands.Command) int32 {
+	if cmd == nil {
+		return -1
+	}
+	return int32(cmd.Number())
+}
+
+// noteError counts an error reply to the command of that number; bad says that it was not run.
+func (s *Server) noteError(reply []byte, call int32, bad bool) {
 	s.errors.add(reply)
 	switch {
-	case cmd == nil:
+	case call < 0:
 	case bad:
-		s.stats[cmd.Number()].rejected.Add(1)
+		s.stats[call].rejected.Add(1)
 	default:
-		s.stats[cmd.Number()].failed.Add(1)
+		s.stats[call].failed.Add(1)
 	}
 }
 

@@ -41,16 +41,18 @@ type run struct {
 
 // add counts a call.
 func (t *tally) add(cmd *commands.Command, argv [][]byte) {
-	if cmd == nil {
-		return
-	}
 	t.count++
-	if t.first == nil && !cmd.Flags.Has(commands.SkipSlowlog) {
-		t.first, t.argv = cmd, argv
-	}
 	if n := len(t.runs); n > 0 && t.runs[n-1].cmd == cmd {
 		t.runs[n-1].n++
 		return
+	}
+	t.begin(cmd, argv)
+}
+
+// begin begins another run.
+func (t *tally) begin(cmd *commands.Command, argv [][]byte) {
+	if t.first == nil && !cmd.Flags.Has(commands.SkipSlowlog) {
+		t.first, t.argv = cmd, argv
 	}
 	t.runs = append(t.runs, run{cmd, 1})
 }

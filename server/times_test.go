@@ -178,7 +178,6 @@ func TestATallyJoinsCallsOfOneCommand(t *testing.T) {
 		tl.add(get, nil)
 	}
 	tl.add(set, nil)
-	tl.add(nil, nil)
 	if len(tl.runs) != 2 || tl.runs[0] != (run{get, 100}) || tl.runs[1] != (run{set, 1}) || tl.count != 101 {
 		t.Errorf("%+v", tl)
 	}

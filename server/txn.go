@@ -158,7 +158,7 @@ func (c *conn) enqueue(argv [][]byte) {
 		}
 		c.out.Simple("QUEUED")
 	}
-	c.answered(start, cmd, bad)
+	c.answered(start, numberOf(cmd), bad)
 	c.flushIfFull()
 }
 
@@ -309,7 +309,7 @@ func (c *conn) printExec(e *execution, results []fsm.Result) {
 			c.out.OK()
 		}
 		if c.out.Buf[start] == '-' {
-			c.srv.noteError(c.out.Buf[start:], e.calls[i], false)
+			c.srv.noteError(c.out.Buf[start:], numberOf(e.calls[i]), false)
 		}
 	}
 }

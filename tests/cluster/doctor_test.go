@@ -175,11 +175,13 @@ func TestStatusShowsTheCluster(t *testing.T) {
 	c := harness.StartCluster(t, 3, harness.Options{})
 	leader, follower := c.Leader(), c.Follower()
 	want(t, leader, "+OK\r\n", "SET", "k", "v")
+	want(t, leader, "+OK\r\n", "DTKV.GROUP", "ADD", "7", "n1", "n2", "n3")
 	binary := harness.Binary(t)
 	row := regexp.MustCompile(`(?m)^` + c.Node(leader) + ` +up +leader +` + regexp.QuoteMeta(leader.Addr) + ` +` + regexp.QuoteMeta(leader.PeerAddr) + ` `)
 	c.Eventually("a table of three nodes", func() bool {
 		text := harness.Output(t, "", "", binary, "status", "--addr", follower.Addr)
-		return row.MatchString(text) && regexp.MustCompile(`(?m)^0 +ok +`+c.Node(leader)+` +n1 n2 n3 +- +1\b`).MatchString(text)
+		return row.MatchString(text) && regexp.MustCompile(`(?m)^0 +ok +`+c.Node(leader)+` +n1 n2 n3 +- +1\b`).MatchString(text) &&
+			regexp.MustCompile(`(?m)^7 +ok +n. +n1 n2 n3 +- +0\b`).MatchString(text)
 	})
 	p := harness.Run(t, "", nil, binary, "status", "--addr", follower.Addr, "--watch", "--interval", "100ms")
 	line := "node=" + c.Node(leader) + " state=up role=leader"
