@@ -111,9 +111,16 @@ func (g *Group) start(r *round) {
 	if r == nil {
 		return
 	}
+	q := &g.rounds
+	q.mu.Lock()
+	if q.running != r { // it was ended between begin and here, since the group ends
+		q.mu.Unlock()
+		return
+	}
 	r.timer = time.AfterFunc(g.patience(), func() {
 		g.end(r, fmt.Errorf("%w: no answer within %s", ErrNoLeader, g.patience()))
 	})
+	q.mu.Unlock()
 	if term := g.ready.Load(); g.leads(term) {
 		g.askVoters(r, term)
 	} else if l := g.link.Load(); l != nil {
@@ -133,6 +140,9 @@ func (g *Group) end(r *round, err error) {
 		return
 	}
 	q.running = nil
+	if r.timer != nil {
+		r.timer.Stop()
+	}
 	told := r.reads
 	if errors.Is(err, ErrNoLeader) && !q.closed { // a read may be repeated: it has no effects
 		now := time.Now()
@@ -143,7 +153,6 @@ func (g *Group) end(r *round, err error) {
 	}
 	begun, resting := q.begin(), q.resting
 	q.mu.Unlock()
-	r.timer.Stop()
 	if resting {
 		time.AfterFunc(roundPause, g.resume)
 	}
@@ -166,9 +175,12 @@ func (g *Group) resume() {
 // endIfDeposed ends a round that waits for voters when this node leads no more: they may never answer.
 func (g *Group) endIfDeposed() {
 	g.rounds.mu.Lock()
-	r := g.rounds.running
+	r, term := g.rounds.running, uint64(0)
+	if r != nil {
+		term = r.term
+	}
 	g.rounds.mu.Unlock()
-	if r != nil && r.term != 0 && !g.leads(r.term) {
+	if term != 0 && !g.leads(term) {
 		g.end(r, ErrNoLeader)
 	}
 }

@@ -90,3 +90,16 @@ func TestReadsGoOnWhileAVoterHangs(t *testing.T) {
 		}
 	}
 }
+
+// A group may end between the making of a round and its start. Its reads are told once, and nothing starts any more.
+func TestARoundMayEndBeforeItStarts(t *testing.T) {
+	g := &Group{}
+	told := make(chan error, 2)
+	g.rounds.next = []waitingRead{{time.Now().Add(time.Minute), func(err error) { told <- err }}}
+	r := g.rounds.begin()
+	g.closeRounds()
+	g.start(r)
+	if err := <-told; !errors.Is(err, ErrClosed) || len(told) > 0 || r.timer != nil {
+		t.Errorf("the read was told %v, and %d times more", err, len(told))
+	}
+}
