@@ -113,7 +113,9 @@ func restoreCluster(t *testing.T, file []byte, store LogStore, ids string) *clus
 		nodes:   make([]*Node, 3),
 	}
 	for i, p := range peers {
-		c.network.nodes[p.Address] = i
+		c.network.nodes[p.Address] = i // before anybody dials
+	}
+	for i, p := range peers {
 		dir := filepath.Join(t.TempDir(), "made", "by-restore")
 		if _, _, err := Restore(bytes.NewReader(file), Restoration{
 			DataDir: dir, NodeID: p.ID, Peers: []Peer{peers[i], peers[(i+1)%3], peers[(i+2)%3]}, LogStore: store, Logger: quietLogger(),
