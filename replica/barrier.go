@@ -111,14 +111,18 @@ func (g *Group) start(r *round) {
 	if r == nil {
 		return
 	}
+	limit := g.patience()
+	if left := time.Until(r.reads[0].until); left > 0 { // else it is to wait for this round only
+		limit = min(limit, left)
+	}
 	q := &g.rounds
 	q.mu.Lock()
 	if q.running != r { // it was ended between begin and here, since the group ends
 		q.mu.Unlock()
 		return
 	}
-	r.timer = time.AfterFunc(g.patience(), func() {
-		g.end(r, fmt.Errorf("%w: no answer within %s", ErrNoLeader, g.patience()))
+	r.timer = time.AfterFunc(limit, func() {
+		g.end(r, fmt.Errorf("%w: no answer within %s", ErrNoLeader, limit))
 	})
 	q.mu.Unlock()
 	if term := g.ready.Load(); g.leads(term) {
@@ -147,7 +151,7 @@ func (g *Group) end(r *round, err error) {
 	if errors.Is(err, ErrNoLeader) && !q.closed { // a read may be repeated: it has no effects
 		now := time.Now()
 		due := func(r waitingRead) bool { return !now.Before(r.until) }
-		q.next = append(q.next, slices.DeleteFunc(slices.Clone(told), due)...)
+		q.next = append(slices.DeleteFunc(slices.Clone(told), due), q.next...) // those that must be told first come first
 		told = slices.DeleteFunc(told, func(r waitingRead) bool { return !due(r) })
 		q.resting = true
 	}

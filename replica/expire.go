@@ -2,6 +2,7 @@ package replica
 
 import (
 	"errors"
+	"time"
 
 	"github.com/dtkv/dtkv/fsm"
 	"github.com/dtkv/dtkv/ttl"
@@ -32,7 +33,7 @@ func (e *expiring) ExpireDue(limit int64) (more bool, err error) {
 		e.proposal = p
 	}
 	p.Ops = (&fsm.ExpireDue{Limit: limit}).AppendTo(p.Ops[:0])
-	if err := e.group.propose(p); err != nil {
+	if err := e.group.propose(p, time.Now()); err != nil {
 		if errors.Is(err, ErrInDoubt) {
 			e.proposal = nil // it may still be in use
 		}

@@ -98,7 +98,7 @@ func (q *proposals) answered(seq uint64, l *link, answer []byte, sent bool, err 
 	b.link = nil
 	switch verdict {
 	case writeApplied:
-		b.due = time.Now().Add(q.group.cfg.ElectionWait)
+		b.due = q.until(b)
 	case writeRefused:
 		q.remove(b)
 		q.again(b)
@@ -147,9 +147,19 @@ func (q *proposals) strand(s *stream) {
 	q.send()
 }
 
+// until is how long to wait for an entry that should come, or may: nobody waits for longer than the election wait in all, but
+// for a moment in which it can still come.
+func (q *proposals) until(b *batch) time.Time {
+	until, soon := b.begun.Add(q.group.cfg.ElectionWait), time.Now().Add(answerGrace)
+	if until.Before(soon) {
+		return soon
+	}
+	return until
+}
+
 // doubt waits for an entry of which only this node's own log can tell what became of it, or a late answer.
 func (q *proposals) doubt(b *batch) {
-	b.due = time.Now().Add(q.group.cfg.ElectionWait)
+	b.due = q.until(b)
 	if b.term < q.newest && !q.passed(b) {
 		return
 	}
@@ -160,7 +170,8 @@ func (q *proposals) doubt(b *batch) {
 	}
 }
 
-// answerGrace is how long the answer of a leader may take when it has a successor already.
+// answerGrace is how long the answer of a leader may take when it has a successor already, and how long an entry in doubt
+// is waited for that has waited for long.
 const answerGrace = 200 * time.Millisecond
 
 // passed deals with a doubtful entry behind which the first one of a newer leader is applied. It will not come any more,
@@ -177,15 +188,13 @@ func (q *proposals) passed(b *batch) bool {
 }
 
 // again puts an entry that never entered the log in front of those that wait, behind those that were sent before it. An
-// entry for which that has happened during the election wait is given up.
+// entry for which somebody has waited as long as the election wait is given up.
 func (q *proposals) again(b *batch) {
-	switch now := time.Now(); {
+	switch {
 	case q.closed:
 		q.finish(b, ErrClosed)
 		return
-	case b.since.IsZero():
-		b.since = now
-	case now.Sub(b.since) >= q.group.cfg.ElectionWait:
+	case time.Since(b.begun) >= q.group.cfg.ElectionWait:
 		q.finish(b, ErrNoLeader)
 		return
 	}
@@ -218,10 +227,7 @@ func (q *proposals) overdue() {
 	q.inFlight = slices.DeleteFunc(q.inFlight, inDoubt)
 	if !q.mayGo() {
 		q.queue = slices.DeleteFunc(q.queue, func(b *batch) bool {
-			if b.since.IsZero() {
-				b.since = now
-			}
-			if now.Sub(b.since) < q.group.cfg.ElectionWait {
+			if now.Sub(b.begun) < q.group.cfg.ElectionWait {
 				return false
 			}
 			q.waiting -= len(b.buf) - fsm.HeaderSize

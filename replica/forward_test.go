@@ -335,3 +335,25 @@ func TestDoubtfulEntriesAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// Who has waited for a leader, then sent its entry, and then lost the leader, has waited for the election wait once, not three
+// times: clients have a patience of their own, and repeat what they have lost it with.
+func TestWaitsDoNotAddUp(t *testing.T) {
+	const wait = time.Hour
+	n, g := openSingle(t, Config{ElectionWait: wait})
+	defer closeNode(t, n)
+	q, p := g.proposals, &Proposal{done: make(chan error, 1)}
+	old := &batch{begun: time.Now().Add(-wait), buf: make([]byte, fsm.HeaderSize), waiting: []*Proposal{p}}
+	q.mu.Lock()
+	if left := time.Until(q.until(old)); left > answerGrace {
+		t.Errorf("an entry in doubt that was waited for is waited for another %v", left)
+	}
+	if left := time.Until(q.until(&batch{begun: time.Now()})); left < wait/2 {
+		t.Errorf("a new entry in doubt is waited for %v", left)
+	}
+	q.again(old)
+	q.mu.Unlock()
+	if err := <-p.done; !errors.Is(err, ErrNoLeader) {
+		t.Errorf("an entry that was waited for and never entered the log: %v", err)
+	}
+}

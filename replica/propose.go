@@ -40,8 +40,8 @@ type Proposal struct {
 
 // batch is one entry in the making and what waits for it.
 type batch struct {
-	buf     []byte // fsm.HeaderSize bytes, then operations
-	begun   time.Time
+	buf     []byte    // fsm.HeaderSize bytes, then operations
+	begun   time.Time // when the first of those who wait asked
 	ops     int
 	waiting []*Proposal
 	seq     uint64           // counts the entries that this node has sent on their way
@@ -50,7 +50,6 @@ type batch struct {
 	origin, number uint64    // what the entry's header says: who made it, and which of his it is
 	term           uint64    // of the leader that was to propose it
 	link           *link     // on which its answer is still to come; nil if none is
-	since          time.Time // since when it waits for a leader; zero if it does not
 	due            time.Time // when it must have been applied here; zero while its fate is not known
 
 	guest  *guest // the other node that it came from; nil for our own
@@ -110,18 +109,19 @@ func (g *Group) Propose(ctx context.Context, p *Proposal) error {
 	if len(p.Ops) > MaxProposal {
 		return ErrTooLarge
 	}
+	since := time.Now()
 	if err := g.leading(ctx); err != nil {
 		return err
 	}
-	return g.propose(p)
+	return g.propose(p, since)
 }
 
-// propose is Propose without a wait for a leader.
-func (g *Group) propose(p *Proposal) error {
+// propose is Propose without a wait for a leader, which the caller may have done since then.
+func (g *Group) propose(p *Proposal, since time.Time) error {
 	if p.done == nil {
 		p.done = make(chan error, 1)
 	}
-	if err := g.proposals.add(p); err != nil {
+	if err := g.proposals.add(p, since); err != nil {
 		return err
 	}
 	select {
@@ -163,7 +163,7 @@ func (g *Group) Submit(list []*Proposal) bool {
 }
 
 // add puts p into the entry that is being gathered, and lets it go if nothing else is on its way.
-func (q *proposals) add(p *Proposal) error {
+func (q *proposals) add(p *Proposal, since time.Time) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
@@ -172,20 +172,23 @@ func (q *proposals) add(p *Proposal) error {
 	if q.waiting+len(p.Ops) > q.limit {
 		return ErrBusy
 	}
-	q.put(p, len(p.Ops))
+	if b := q.put(p, len(p.Ops)); since.Before(b.begun) {
+		b.begun = since
+	}
 	q.send()
 	return nil
 }
 
-// put adds p to the entry that is being gathered. It and what the caller will put in next, in this hold of mu, are rest
-// bytes.
-func (q *proposals) put(p *Proposal, rest int) {
+// put adds p to the entry that is being gathered, and returns that. It and what the caller will put in next, in this hold of
+// mu, are rest bytes.
+func (q *proposals) put(p *Proposal, rest int) *batch {
 	b := q.gathering(len(p.Ops), rest)
 	p.first = b.ops
 	b.buf = append(b.buf, p.Ops...)
 	b.ops += p.N
 	b.waiting = append(b.waiting, p)
 	q.waiting += len(p.Ops)
+	return b
 }
 
 // gathering returns the entry that takes size more bytes, with room for rest bytes as far as they belong into one entry.

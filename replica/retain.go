@@ -82,7 +82,7 @@ func (g *Group) retain() {
 		}
 		if g.hasDeadlines() { // each waiter has one
 			op := fsm.RetainProcesses{Processes: append([]uint64{g.origin}, list...)}
-			if g.propose(&Proposal{N: 1, Ops: op.AppendTo(nil)}) != nil {
+			if g.propose(&Proposal{N: 1, Ops: op.AppendTo(nil)}, time.Now()) != nil {
 				continue
 			}
 		}
