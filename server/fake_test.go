@@ -23,7 +23,8 @@ type fakeGroup struct {
 	machine   *fsm.Machine
 	fail      error         // of the next calls
 	hold      chan struct{} // Propose waits for it to be closed; nil: does not wait
-	entered   chan struct{} // told when Propose begins to wait
+	late      chan struct{} // what is submitted waits for it to be closed; nil: does not wait
+	entered   chan struct{} // told when Propose begins to wait, or something submitted does
 	proposals int
 	reads     int
 	onRead    func() // called by each
@@ -259,14 +260,25 @@ func crlf(lines ...string) string { return strings.Join(lines, "\r\n") + "\r\n" 
 
 func (g *fakeGroup) Submit(list []*replica.Proposal) bool {
 	g.mu.Lock()
-	busy := g.hold != nil || g.fail != nil
+	busy, late := g.hold != nil || g.fail != nil, g.late
 	g.mu.Unlock()
 	if busy {
 		return false
 	}
-	for _, p := range list {
-		p.Done(g.Propose(context.Background(), p))
+	run := func() {
+		for _, p := range list {
+			p.Done(g.Propose(context.Background(), p))
+		}
 	}
+	if late == nil {
+		run()
+		return true
+	}
+	go func() {
+		g.entered <- struct{}{}
+		<-late
+		run()
+	}()
 	return true
 }
 

@@ -33,7 +33,9 @@ type loop struct {
 	heard   int // the same since the last sweep
 	sweeps  int
 
-	landed chan struct{} // wakes a loop that waits for the log
+	landed   chan struct{} // wakes a loop that waits for the log
+	patience *time.Timer   // ends that
+	tired    bool          // it has, and nothing has landed since
 
 	mu     sync.Mutex
 	back   []*conn // new connections, and those that were away
@@ -67,15 +69,16 @@ const peerGone = unix.POLLRDHUP
 const (
 	loopEvents = 256
 	sweepEvery = time.Second
-	loopBatch  = 32  // commands that a unit of the loop may hold; a connection with deeper pipelines leaves the loop..
-	calmUnits  = 256 // ..and comes back after so many units in a row that the loop would have taken
+	longest    = 20 * time.Millisecond // that others wait with those who wait for the log
+	loopBatch  = 32                    // commands that a unit of the loop may hold; a connection with deeper pipelines leaves the loop..
+	calmUnits  = 256                   // ..and comes back after so many units in a row that the loop would have taken
 )
 
 // newLoops returns one loop for every two processors.
 func newLoops(s *Server) ([]*loop, error) {
 	loops := make([]*loop, max(1, runtime.GOMAXPROCS(0)/2))
 	for i := range loops {
-		l := &loop{srv: s, conns: map[int32]*conn{}, landed: make(chan struct{}, 1)}
+		l := &loop{srv: s, conns: map[int32]*conn{}, landed: make(chan struct{}, 1), patience: time.NewTimer(longest)}
 		var err error
 		if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 			return nil, err
@@ -172,7 +175,7 @@ func (l *loop) ended() bool {
 //
 // Where most of the clients that have something to say wait for the log, the loop waits with them: a channel wakes it
 // sooner than a descriptor would, and what the others send meanwhile goes into one entry. For them it is as in Redis,
-// which hears nobody while it syncs.
+// which hears nobody while it syncs. But not for longer than a disk takes: without a leader it may be seconds.
 func (l *loop) wait(events []unix.EpollEvent) int {
 	n, _ := unix.EpollWait(l.epoll, events, 0)
 	if n > 0 {
@@ -181,7 +184,8 @@ func (l *loop) wait(events []unix.EpollEvent) int {
 	l.mu.Lock()
 	switch {
 	case len(l.back) > 0 || l.nudged || l.over:
-	case l.landing > 0 && 2*l.landing >= max(l.active, l.heard):
+		l.tired = false
+	case l.landing > 0 && 2*l.landing >= max(l.active, l.heard) && !l.tired:
 		l.state = patient
 	default:
 		l.state = asleep
@@ -195,9 +199,27 @@ func (l *loop) wait(events []unix.EpollEvent) int {
 		l.state = awake
 		l.mu.Unlock()
 	case patient:
-		<-l.landed
+		l.waitForLog()
 	}
 	return max(n, 0)
+}
+
+// waitForLog rests until something lands, or patience ends.
+func (l *loop) waitForLog() {
+	l.patience.Reset(longest)
+	select {
+	case <-l.landed:
+		l.patience.Stop()
+		return
+	case <-l.patience.C:
+	}
+	l.mu.Lock()
+	roused := l.state == awake
+	l.state, l.tired = awake, true
+	l.mu.Unlock()
+	if roused {
+		<-l.landed // it is being said
+	}
 }
 
 func (l *loop) take() (back []*conn, nudged bool) {

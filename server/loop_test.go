@@ -69,6 +69,26 @@ func TestALoopDoesNotWaitForAPeerThatDoesNotRead(t *testing.T) {
 	}
 }
 
+// Others wait with those who wait for the log, but not for ever: it may have no leader.
+func TestALoopDoesNotWaitForTheLogForLong(t *testing.T) {
+	s, g := startTestServer(t, nil)
+	writer, other := dial(t, s), dial(t, s)
+	for _, c := range []*client{writer, other} {
+		c.send("PING")
+		c.want("+PONG\r\n")
+	}
+	late := make(chan struct{})
+	g.mu.Lock()
+	g.late = late
+	g.mu.Unlock()
+	writer.send("SET k v")
+	<-g.entered
+	other.send("PING")
+	other.want("+PONG\r\n")
+	close(late)
+	writer.want("+OK\r\n")
+}
+
 func TestALoopEndsConnectionsThatSentTheirLastByte(t *testing.T) {
 	s, _ := startTestServer(t, nil)
 	c := dial(t, s)
