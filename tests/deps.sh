@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond Go, and only what is missing: Redis as the yardstick of replies and speed, its tools,
-# redis-py, Node.js, and the two Node.js clients. It asks nothing and always succeeds: where it may not install, it says
-# so, and the tests tell what they had to leave out.
+# redis-py, Node.js, the two Node.js clients, and what cuts networks. It asks nothing and always succeeds: where it may not
+# install, it says so, and the tests tell what they had to leave out.
 set -uo pipefail
 cd "$(dirname "$0")"
 
@@ -16,6 +16,8 @@ need() { # need PACKAGE COMMAND...: the package is missing when the command fail
 need redis-server command -v redis-server
 need redis-tools command -v redis-benchmark
 need python3-redis /usr/bin/python3 -c 'import redis'
+need iproute2 command -v ip
+need nftables command -v nft
 need nodejs command -v node
 need npm command -v npm
 

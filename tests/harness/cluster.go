@@ -27,7 +27,7 @@ func StartCluster(t testing.TB, n int, o Options) *Cluster {
 	c := &Cluster{t: t, Options: o}
 	peers := make([]string, n)
 	for i := range peers {
-		peers[i] = fmt.Sprintf("n%d=%s", i+1, Loopback(Port(t)))
+		peers[i] = fmt.Sprintf("n%d=%s", i+1, c.place(i+1))
 	}
 	for _, peer := range peers {
 		id, address, _ := strings.Cut(peer, "=")
@@ -42,10 +42,23 @@ func ClusterOf(t testing.TB, servers ...*Server) *Cluster {
 	return &Cluster{t: t, Options: Options{Password: servers[0].Password, CA: servers[0].CA}, Servers: servers}
 }
 
+// place is the peer address of a new node.
+func (c *Cluster) place(number int) string {
+	c.t.Helper()
+	if c.Network != nil {
+		return c.Network.connect(number)
+	}
+	return Loopback(Port(c.t))
+}
+
 func (c *Cluster) launch(id, peerAddr string, more ...string) *Server {
 	c.t.Helper()
 	o := c.Options
 	o.PeerAddr = peerAddr
+	if c.Network != nil {
+		o.Addr = clientAddr(peerAddr)
+		o.More = append([]string{"--allow-plaintext", "yes"}, o.More...)
+	}
 	o.More = append(append([]string{"--node-id", id}, more...), o.More...)
 	s := Launch(c.t, o)
 	c.mu.Lock()
@@ -57,7 +70,7 @@ func (c *Cluster) launch(id, peerAddr string, more ...string) *Server {
 // Join starts one more node, which asks a node that runs to be taken in, and waits for nothing.
 func (c *Cluster) Join(more ...string) *Server {
 	c.t.Helper()
-	return c.JoinAt(Loopback(Port(c.t)), more...)
+	return c.JoinAt(c.place(len(c.Servers)+1), more...)
 }
 
 // JoinAt is [Cluster.Join] for a node with that peer address.

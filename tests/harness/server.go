@@ -23,6 +23,7 @@ type Options struct {
 	SnapshotEntries int    // log entries between snapshots; 0 leaves the default
 	AutoMkdir       bool
 	Password        string   // clients must log in with it, as [Connect] does by itself; default: none
+	Network         *Network // where it runs, at Addr and PeerAddr; default: on loopback
 	More            []string // further flags
 	Env             []string // NAME=value
 
@@ -83,8 +84,12 @@ func Launch(t testing.TB, o Options) *Server {
 		door.tls = o.CA.Client(t, "client-of-"+SplitPort(t, o.Addr))
 	}
 	doors.Store(o.Addr, door)
+	command := append([]string{binary}, o.args()...)
+	if o.Network != nil {
+		command = o.Network.inside(o.PeerAddr, command)
+	}
 	started := time.Now()
-	return &Server{Process: Run(t, "", env, binary, o.args()...), Options: o, started: started}
+	return &Server{Process: Run(t, "", env, command[0], command[1:]...), Options: o, started: started}
 }
 
 func (o Options) args() []string {

@@ -13,7 +13,7 @@ import (
 	"github.com/dtkv/dtkv/tests/harness"
 )
 
-var faultsFor = flag.Duration("faults-for", 15*time.Second, "how long each cluster suffers while its histories are recorded")
+var faultsFor = flag.Duration("faults-for", 10*time.Second, "how long each cluster suffers while its histories are recorded")
 
 // Clients of all nodes see one history, of values and of locks, whatever happens to the nodes meanwhile.
 func TestHistoriesThroughFaults(t *testing.T) {
@@ -24,6 +24,20 @@ func TestHistoriesThroughFaults(t *testing.T) {
 			r.suffer(t, newNemesis(t, r))
 		})
 	}
+}
+
+// Clients of all nodes see one history, however the network among these is cut.
+func TestHistoriesThroughPartitions(t *testing.T) {
+	if !harness.Isolated(t) {
+		return
+	}
+	r := newRig(t)
+	o := options
+	o.Network, o.Password = harness.NewNetwork(t), "of the partitioned"
+	r.cluster = harness.StartCluster(t, 3, o)
+	n := newNemesis(t, r)
+	n.kinds = append(n.partitions(), n.kinds...)
+	r.suffer(t, n)
 }
 
 // suffer records histories on new keys, again and again, while the nemesis does what it does, and checks them.

@@ -138,6 +138,7 @@ func (p *contender) act() {
 	}
 	n := p.random.IntN(100)
 	if p.client.rig.cluster != nil && n >= 15 && !p.holds && !(p.patient() && n < 50) {
+		time.Sleep(time.Duration(p.random.IntN(15)) * time.Millisecond) // or most of the history would be looks
 		n = 99
 	}
 	switch {
@@ -171,8 +172,8 @@ func (p *contender) lock(lease, wait time.Duration) {
 	a := p.send("DTKV.LOCK", p.key, millis(lease), "WAIT", millis(wait), "OWNER", p.id)
 	op := lockOp{act: ask, lease: int64(lease), wait: int64(wait), id: p.nextID(), token: number(a.reply)}
 	switch {
-	case p.client.rig.cluster != nil && a.unknown: // the leader has heard of all processes, and has those leave who are no more
-		op.leaves = a.gone
+	case p.client.rig.cluster != nil && a.unknown: // the leader has those leave whose node is gone, which that node may not know yet
+		op.leaves = a.call
 	case a.unknown:
 		op.leaves = min(a.ret, never-int64(keeps)) + int64(keeps)
 	}

@@ -56,6 +56,34 @@ func newNemesis(t *testing.T, r *rig) *nemesis {
 // mostFaults is what may happen to one history. Each leaves commands in doubt, and with many the checker has too much to try.
 const mostFaults = 2
 
+// partitions are what can happen to a network.
+func (n *nemesis) partitions() []fault {
+	network := n.cluster.Network
+	each := func(do func(s, other *harness.Server), s *harness.Server) {
+		for _, other := range n.cluster.Running() {
+			if other != s {
+				do(s, other)
+			}
+		}
+	}
+	deaf := func(s, other *harness.Server) { network.Drop(other, s) }
+	return []fault{
+		{"leader cut off", func() { n.partition(func() { each(network.Cut, n.cluster.Leader()) }) }},
+		{"follower cut off", func() { n.partition(func() { each(network.Cut, n.cluster.Follower()) }) }},
+		{"leader deaf", func() { n.partition(func() { each(deaf, n.cluster.Leader()) }) }},
+		{"leader mute", func() { n.partition(func() { each(network.Drop, n.cluster.Leader()) }) }},
+		{"follower deaf", func() { n.partition(func() { each(deaf, n.cluster.Follower()) }) }},
+		{"follower mute", func() { n.partition(func() { each(network.Drop, n.cluster.Follower()) }) }},
+		{"leader and follower cut", func() { n.partition(func() { network.Cut(n.cluster.Leader(), n.cluster.Follower()) }) }},
+	}
+}
+
+func (n *nemesis) partition(cut func()) {
+	cut()
+	n.rest(electionTimeout, 6*electionTimeout)
+	n.cluster.Network.Heal()
+}
+
 // rage does one thing, and another one if the clients are not done then.
 func (n *nemesis) rage(ended <-chan struct{}) {
 	n.t.Helper()

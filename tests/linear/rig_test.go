@@ -141,8 +141,7 @@ func (r *rig) client(number int) *client {
 type answer struct {
 	reply     string // without what frames it; of an error only the first word
 	call, ret int64
-	unknown   bool  // it took effect before ret, or it never will
-	gone      int64 // of what is unknown: when nothing had come back
+	unknown   bool // it took effect before ret, or it never will
 }
 
 // send sends a command and reads its reply, and repeats it as long as it surely did not happen.
@@ -178,7 +177,7 @@ func (c *client) once(args []string) (a answer, err error) {
 		a.unknown = true
 		if c.rig.cluster != nil { // another node may have it, and be long about it
 			c.rig.doubts.Add(1)
-			a.gone, a.ret = a.ret, never
+			a.ret = never
 			return a, nil
 		}
 		if a.ret, err = c.rig.death(c.opened); err == nil && a.ret < a.call {
@@ -194,7 +193,7 @@ func (c *client) once(args []string) (a answer, err error) {
 		return a, fmt.Errorf("%w: %s", errNotSent, a.reply)
 	case "INDOUBT":
 		c.rig.doubts.Add(1)
-		a.unknown, a.gone, a.ret = true, a.ret, never
+		a.unknown, a.ret = true, never
 	}
 	return a, nil
 }
