@@ -83,7 +83,9 @@ type checkedLog struct {
 	watch *watchdog
 	stall *stallPoint
 	self  raft.ServerID
-	stir  func() // called before and after entries are stored; may be nil
+	// storing and after are called before and after entries are stored, unless they are nil.
+	storing func([]*raft.Log)
+	after   func()
 
 	took   latency.Histogram   // of each StoreLogs
 	stored func(time.Duration) // see Config.Stored
@@ -123,7 +125,7 @@ func (c *checkedLog) StoreLog(l *raft.Log) error { return c.StoreLogs([]*raft.Lo
 // StoreLogs implements raft.LogStore. The entries are also in Raft's memory and on their way to followers, so the
 // checksums go into copies.
 func (c *checkedLog) StoreLogs(logs []*raft.Log) error {
-	c.stall.wait()
+	c.stall.wait(false)
 	sealed := make([]*raft.Log, len(logs))
 	copies := make([]raft.Log, len(logs))
 	for i, l := range logs {
@@ -134,10 +136,11 @@ func (c *checkedLog) StoreLogs(logs []*raft.Log) error {
 			c.configure(l.Index, raft.DecodeConfiguration(l.Data))
 		}
 	}
-	if c.stir != nil {
-		c.stir()
-		defer c.stir() // storing may have taken long
+	if c.storing != nil {
+		c.storing(logs)
+		defer c.after()
 	}
+	c.stall.wait(true)
 	began := time.Now()
 	err := c.watch.guard(func() error { return c.LogStore.StoreLogs(sealed) })
 	took := time.Since(began)
@@ -274,14 +277,15 @@ type stallPoint struct {
 	on       atomic.Bool
 	entered  chan struct{}
 	released chan struct{}
+	sent     bool // only once what is to be stored has gone ahead to followers
 }
 
 func newStallPoint() *stallPoint {
 	return &stallPoint{entered: make(chan struct{}, 64), released: make(chan struct{})}
 }
 
-func (s *stallPoint) wait() {
-	if s == nil || !s.on.Load() {
+func (s *stallPoint) wait(sent bool) {
+	if s == nil || !s.on.Load() || s.sent != sent {
 		return
 	}
 	s.entered <- struct{}{}

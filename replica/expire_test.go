@@ -311,7 +311,7 @@ func TestAStampOfAnEarlierTermHasNoEffect(t *testing.T) {
 	c.start(first)
 	c.agree()
 	inject := func(g *Group, term uint64) bool {
-		return g.raft.ApplyLog(raft.Log{Data: ahead(term)}, testTimeout).Error() == nil
+		return g.raft.ApplyLog(raft.Log{Data: further(term)}, testTimeout).Error() == nil
 	}
 	eventually(t, "entry of an earlier term in the log", func() bool {
 		next = c.leader(-1)
@@ -332,7 +332,7 @@ func TestAStampOfAnEarlierTermHasNoEffect(t *testing.T) {
 }
 
 // ahead is an entry by a leader of that term whose clock runs two hours ahead: it removes what it takes for due.
-func ahead(term uint64) []byte {
+func further(term uint64) []byte {
 	data := (&fsm.ExpireDue{Limit: 1000}).AppendTo(make([]byte, fsm.HeaderSize))
 	fsm.SealEntry(data, fsm.Header{Term: term, ClusterMillis: 2 * time.Hour.Milliseconds()}, 1)
 	return data
@@ -351,7 +351,7 @@ func TestAnExpiryOfADeposedLeaderHasNoEffect(t *testing.T) {
 	term := g.ready.Load()
 	var futures []interface{ Error() error }
 	for range 3 {
-		futures = append(futures, g.raft.ApplyLog(raft.Log{Data: ahead(term)}, testTimeout))
+		futures = append(futures, g.raft.ApplyLog(raft.Log{Data: further(term)}, testTimeout))
 	}
 	select {
 	case <-stalls[old].entered:

@@ -33,6 +33,7 @@ import (
 //	expiry        proposes that what is due goes, while this node leads
 //	keepPlace     asks for what this node's place in the cluster lacks
 //	retain        proposes that waiters of processes that have ended leave, while this node leads
+//	ahead         one for each entry on its way to a follower that Raft has not sent yet
 //	watchdog      reads how long a store call has taken
 //
 // mu is a leaf: nothing is called, sent or logged while it is held, but the machine and the callbacks of Read.
@@ -171,7 +172,7 @@ func openGroup(n *Node, p place) (*Group, error) {
 		done:     make(chan struct{}),
 	}
 	g.transport = newTransport(n.meta.NodeID, stream, logger, 2*g.cfg.heartbeat, g.applied.Load)
-	g.stores.log.stir = g.transport.quiet.stir
+	g.stores.log.storing, g.stores.log.after = g.transport.storing, g.transport.stored
 	if err := g.startRaft(logger); err != nil {
 		return nil, errors.Join(err, g.transport.close(), g.stores.close())
 	}

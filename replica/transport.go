@@ -26,9 +26,10 @@ const (
 //   - a node that has nothing of the log gives no vote;
 //   - it can ask a member whether it holds a term and where its log ends ([transport.ask]);
 //   - messages of an idle leader are answered later ([quiet]);
-//   - it can tell Raft what the leader has committed before the leader's Raft does ([transport.tell]).
+//   - it can tell Raft what the leader has committed before the leader's Raft does ([transport.tell]);
+//   - entries go to followers while the leader's disk writes them ([ahead]).
 //
-// Goroutines: relay, from start to close.
+// Goroutines: relay, from start to close; those of ahead.
 type transport struct {
 	*raft.NetworkTransport
 	id       raft.ServerID
@@ -42,6 +43,7 @@ type transport struct {
 	hints    hints
 	sent     sent
 	quiet    *quiet
+	ahead    ahead
 }
 
 func newTransport(id string, stream *raftStream, logger raftLog, timeout time.Duration, applied func() uint64) *transport {
@@ -63,6 +65,9 @@ func newTransport(id string, stream *raftStream, logger raftLog, timeout time.Du
 		consumed:         inner.Consumer(),
 		hints:            hints{told: make(chan struct{}, 1)},
 		quiet:            newQuiet(),
+	}
+	t.ahead.send = func(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, answer *raft.AppendEntriesResponse) error {
+		return inner.AppendEntries(id, tagged(id, target), args, answer)
 	}
 	t.wg.Go(t.relay)
 	return t
@@ -106,6 +111,19 @@ func (t *transport) relay() {
 func (t *transport) electNow() {
 	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.id), Addr: t.EncodePeer(t.id, t.LocalAddr())}
 	t.inject(&raft.TimeoutNowRequest{RPCHeader: header})
+}
+
+// storing is told of entries before they are stored here, and stored after that.
+func (t *transport) storing(entries []*raft.Log) {
+	t.quiet.stir()
+	if r := t.raft; r != nil && r.State() == raft.Leader && r.CurrentTerm() == entries[0].Term {
+		t.ahead.begin(entries, r.CommitIndex())
+	}
+}
+
+func (t *transport) stored() {
+	t.ahead.end()
+	t.quiet.stir() // storing may have taken long
 }
 
 // dropStaleSnapshot answers an InstallSnapshot that has nothing new. It claims success, since the sender only wants to
@@ -157,6 +175,7 @@ func (t *transport) close() error {
 	t.quiet.end()
 	close(t.done)
 	err := t.NetworkTransport.Close()
+	t.ahead.close()
 	t.wg.Wait()
 	return err
 }
@@ -174,9 +193,15 @@ const addressTag = "@"
 // AppendEntries implements raft.Transport.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	idle := t.quiet.idle(id, args)
-	err := t.NetworkTransport.AppendEntries(id, tagged(id, target), args, resp)
+	err := t.ahead.answer(id, args, resp)
+	if errors.Is(err, errNotAhead) {
+		err = t.NetworkTransport.AppendEntries(id, tagged(id, target), args, resp)
+	}
 	if err == nil {
 		t.sent.note(id, resp)
+	}
+	if err == nil && resp.Success && resp.Term == args.Term {
+		t.ahead.note(id, target, args)
 	}
 	switch {
 	case len(args.Entries) > 0:

@@ -27,7 +27,7 @@ type hangingLog struct {
 }
 
 func (h hangingLog) StoreLogs(logs []*raft.Log) error {
-	h.stall.wait()
+	h.stall.wait(false)
 	return h.LogStore.StoreLogs(logs)
 }
 
