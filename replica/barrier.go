@@ -22,6 +22,7 @@ type rounds struct {
 	running *round        // nil if none is
 	next    []waitingRead // wait for the next one
 	resting bool          // the next one begins in a moment; see roundPause
+	slow    bool          // the newest one that asked voters had to wait for longer than thrift
 	closed  bool
 }
 
@@ -41,6 +42,9 @@ type round struct {
 	yes, no   int    // of the voters
 	need, all int
 	confirmed bool
+	servers   []raft.Server // nil once all voters among them are asked
+	asked     time.Time     // when the first of them was
+	until     time.Time     // when it ends, whatever has been heard
 }
 
 // barrier returns once a read of the local state is linearizable.
@@ -76,6 +80,10 @@ func (g *Group) Confirm(done func(error)) {
 
 // Current reports whether Read and Frozen would answer at once: this node leads, and the group has no other.
 func (g *Group) Current() bool { return g.leads(g.ready.Load()) && g.stores.log.alone.Load() }
+
+// thrift is how long a round waits for no more voters than it needs before it asks the others. One that is not answered
+// within it has the next one ask all.
+const thrift = time.Millisecond
 
 // roundPause is the time between a round that found no leader and the next.
 const roundPause = 5 * time.Millisecond
@@ -121,9 +129,8 @@ func (g *Group) start(r *round) {
 		q.mu.Unlock()
 		return
 	}
-	r.timer = time.AfterFunc(limit, func() {
-		g.end(r, fmt.Errorf("%w: no answer within %s", ErrNoLeader, limit))
-	})
+	r.until = time.Now().Add(limit)
+	r.timer = time.AfterFunc(limit, func() { g.late(r, limit) })
 	q.mu.Unlock()
 	if term := g.ready.Load(); g.leads(term) {
 		g.askVoters(r, term)
@@ -132,6 +139,33 @@ func (g *Group) start(r *round) {
 	} else {
 		g.end(r, ErrNoLeader)
 	}
+}
+
+// late ends a round whose time is over, and asks the voters that were not asked yet when that is still to come.
+func (g *Group) late(r *round, limit time.Duration) {
+	q := &g.rounds
+	q.mu.Lock()
+	left := time.Until(r.until)
+	var others []raft.Server
+	if q.running == r && left > 0 {
+		r.timer.Reset(left)
+		if !r.confirmed {
+			others = r.others()
+		}
+	}
+	q.mu.Unlock()
+	switch {
+	case left <= 0:
+		g.end(r, fmt.Errorf("%w: no answer within %s", ErrNoLeader, limit))
+	case others != nil:
+		g.voices.ask(others, r.number, len(others))
+	}
+}
+
+// others returns the servers of a round of which some have not been asked, once. The caller holds rounds.mu.
+func (r *round) others() (servers []raft.Server) {
+	servers, r.servers = r.servers, nil
+	return servers
 }
 
 // end tells the reads of a round what came of it. Those that may wait for a leader join the next round. Any but the first
@@ -205,7 +239,7 @@ func (g *Group) closeRounds() {
 	}
 }
 
-// askVoters asks all other voters whether they hold this leader's term.
+// askVoters asks other voters whether they hold this leader's term: as many as it needs if that went fast lately, else all.
 func (g *Group) askVoters(r *round, term uint64) {
 	committed := g.raft.CommitIndex()
 	future := g.raft.GetConfiguration()
@@ -228,29 +262,41 @@ func (g *Group) askVoters(r *round, term uint64) {
 	r.need = r.all/2 + 1
 	alone := r.yes >= r.need
 	r.confirmed = alone
+	r.asked = time.Now()
+	some := len(servers)
+	if !q.slow && !alone && q.running == r {
+		some, r.servers = r.need-r.yes, servers
+		r.timer.Reset(min(thrift, time.Until(r.until)))
+	}
 	q.mu.Unlock()
 	if alone {
 		g.arrive(r, committed)
 		return
 	}
-	g.voices.ask(servers, r.number)
+	g.voices.ask(servers, r.number, some)
 }
 
-// heard takes the answer of a voter to the question of a round, or the news that there will be none: term 0.
-func (g *Group) heard(number, term uint64) {
+// heard takes the answer of a voter to the question of a round, or the news that there will be none: term 0. It reports
+// whether that helped to confirm it.
+func (g *Group) heard(number, term uint64) bool {
 	q := &g.rounds
 	q.mu.Lock()
 	r := q.running
 	if r == nil || r.number != number || r.confirmed {
 		q.mu.Unlock()
-		return
+		return false
 	}
+	var others []raft.Server
 	if term == r.term {
 		r.yes++
 	} else {
 		r.no++
+		others = r.others()
 	}
 	r.confirmed = r.yes >= r.need
+	if r.confirmed {
+		q.slow = time.Since(r.asked) > thrift
+	}
 	confirmed, hopeless := r.confirmed, r.no > r.all-r.need
 	q.mu.Unlock()
 	switch {
@@ -259,7 +305,10 @@ func (g *Group) heard(number, term uint64) {
 	case confirmed:
 		// Entries that the state never sees come before a term's first own one, which is applied, so this ends.
 		g.arrive(r, r.committed)
+	case others != nil:
+		g.voices.ask(others, number, len(others))
 	}
+	return term == r.term
 }
 
 // arrive ends a round once the entry at index is applied here.

@@ -1,13 +1,16 @@
 package replica
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -89,6 +92,7 @@ type voice struct {
 	group   *Group
 	voter   raft.ServerID
 	address raft.ServerAddress
+	useful  atomic.Uint64 // the newest round that its answer came in time for
 
 	mu      sync.Mutex
 	conn    net.Conn // nil while there is none
@@ -100,36 +104,23 @@ type voice struct {
 	rest    time.Time // it is not called before
 }
 
-// ask puts the question of a round to all voters but this node. Voters that are gone lose their stream.
-func (v *voices) ask(servers []raft.Server, number uint64) {
-	for range v.put(servers, number) {
+// ask puts the question of a round to some voters but this node, those whose answers were of use lately, or to all. Those
+// that it was put to already are not asked again. Voters that are gone lose their stream.
+func (v *voices) ask(servers []raft.Server, number uint64, some int) {
+	for range v.put(servers, number, some) {
 		v.group.heard(number, 0)
 	}
 }
 
 // put puts the question and returns how many voters cannot be asked now.
-func (v *voices) put(servers []raft.Server, number uint64) (silent int) {
+func (v *voices) put(servers []raft.Server, number uint64, some int) (silent int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.closed {
 		return len(servers)
 	}
-	self := v.group.transport.id
-	for id, line := range v.lines {
-		if !isVoter(servers, id, line.address) {
-			line.close()
-			delete(v.lines, id)
-		}
-	}
-	for _, s := range servers {
-		if s.Suffrage != raft.Voter || s.ID == self {
-			continue
-		}
-		line := v.lines[s.ID]
-		if line == nil {
-			line = &voice{group: v.group, voter: s.ID, address: s.Address}
-			v.lines[s.ID] = line
-		}
+	lines := v.to(servers)
+	for _, line := range lines[:min(some, len(lines))] {
 		switch line.ask(number) {
 		case voiceBegins:
 			v.wg.Go(line.hear)
@@ -138,6 +129,29 @@ func (v *voices) put(servers []raft.Server, number uint64) (silent int) {
 		}
 	}
 	return silent
+}
+
+// to returns the voices of the voters but this node, in the order in which they are to be asked. The caller holds mu.
+func (v *voices) to(servers []raft.Server) (lines []*voice) {
+	for id, line := range v.lines {
+		if !isVoter(servers, id, line.address) {
+			line.close()
+			delete(v.lines, id)
+		}
+	}
+	for _, s := range servers {
+		if s.Suffrage != raft.Voter || s.ID == v.group.transport.id {
+			continue
+		}
+		line := v.lines[s.ID]
+		if line == nil {
+			line = &voice{group: v.group, voter: s.ID, address: s.Address}
+			v.lines[s.ID] = line
+		}
+		lines = append(lines, line)
+	}
+	slices.SortStableFunc(lines, func(a, b *voice) int { return cmp.Compare(b.useful.Load(), a.useful.Load()) })
+	return lines
 }
 
 func isVoter(servers []raft.Server, id raft.ServerID, address raft.ServerAddress) bool {
@@ -175,7 +189,10 @@ func (v *voice) ask(number uint64) int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	switch {
+	case v.wanted == number:
+		return voiceHears // it is asked already, or has answered, or was found mute
 	case !v.hearing && time.Now().Before(v.rest):
+		v.wanted = number
 		return voiceMute
 	case !v.hearing:
 		v.wanted, v.hearing = number, true
@@ -251,7 +268,9 @@ func (v *voice) next(conn net.Conn) bool {
 		v.put()
 	}
 	v.mu.Unlock()
-	v.group.heard(number, term)
+	if v.group.heard(number, term) {
+		v.useful.Store(number)
+	}
 	return true
 }
 

@@ -3,8 +3,12 @@ package replica
 import (
 	"bytes"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 func TestOnlyAnswersToTheRoundThatRunsCount(t *testing.T) {
@@ -101,5 +105,92 @@ func TestARoundMayEndBeforeItStarts(t *testing.T) {
 	g.start(r)
 	if err := <-told; !errors.Is(err, ErrClosed) || len(told) > 0 || r.timer != nil {
 		t.Errorf("the read was told %v, and %d times more", err, len(told))
+	}
+}
+
+// parliament is a leader, n1, with streams to the other voters of five.
+func parliament(t *testing.T) (g *Group, servers []raft.Server) {
+	g = &Group{transport: &transport{id: "n1"}, cfg: Config{heartbeat: time.Minute}}
+	g.voices.group, g.voices.lines = g, map[raft.ServerID]*voice{}
+	for _, id := range []raft.ServerID{"n1", "n2", "n3", "n4", "n5"} {
+		servers = append(servers, raft.Server{ID: id})
+		if id != "n1" {
+			leader, voter := connected(t)
+			t.Cleanup(func() { leader.Close(); voter.Close() })
+			g.voices.lines[id] = &voice{group: g, voter: id, conn: leader, hearing: true}
+		}
+	}
+	return g, servers
+}
+
+// asked returns who was asked for a round.
+func asked(g *Group, number uint64) string {
+	var ids []string
+	for id, line := range g.voices.lines {
+		if line.asked == number {
+			ids = append(ids, string(id))
+		}
+	}
+	slices.Sort(ids)
+	return strings.Join(ids, " ")
+}
+
+// A majority is enough. Those are asked whose answers helped lately.
+func TestARoundAsksNoMoreVotersThanItNeeds(t *testing.T) {
+	g, servers := parliament(t)
+	g.voices.lines["n3"].useful.Store(7)
+	g.voices.lines["n5"].useful.Store(9)
+	g.voices.ask(servers, 10, 2)
+	if got := asked(g, 10); got != "n3 n5" {
+		t.Errorf("%s were asked", got)
+	}
+	g.voices.ask(servers, 10, len(servers))
+	if got := asked(g, 10); got != "n2 n3 n4 n5" {
+		t.Errorf("then %s were asked", got)
+	}
+}
+
+func TestARoundThatIsNotConfirmedAsksTheOthers(t *testing.T) {
+	for name, tt := range map[string]struct {
+		until  time.Duration
+		happen func(g *Group, r *round)
+		asked  string
+		ended  bool
+	}{
+		"when somebody does not confirm it": {time.Minute, func(g *Group, _ *round) { g.heard(5, 6) }, "n2 n3 n4 n5", false},
+		"when somebody cannot be asked":     {time.Minute, func(g *Group, _ *round) { g.heard(5, 0) }, "n2 n3 n4 n5", false},
+		"when no answer comes in time":      {time.Minute, func(g *Group, r *round) { g.late(r, time.Minute) }, "n2 n3 n4 n5", false},
+		"not when its time is over":         {-1, func(g *Group, r *round) { g.late(r, time.Minute) }, "n2 n3", true},
+		"not when enough have answered": {time.Minute, func(g *Group, r *round) {
+			r.confirmed = true
+			g.late(r, time.Minute)
+		}, "n2 n3", false},
+		"once": {time.Minute, func(g *Group, r *round) {
+			g.late(r, time.Minute)
+			for _, line := range g.voices.lines {
+				line.asked = 0
+			}
+			g.late(r, time.Minute)
+		}, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, servers := parliament(t)
+			told := make(chan error, 1)
+			r := &round{number: 5, term: 7, yes: 1, need: 3, all: 5, servers: servers, until: time.Now().Add(tt.until)}
+			r.timer = time.AfterFunc(time.Hour, func() {})
+			defer r.timer.Stop()
+			r.reads = []waitingRead{{time.Now(), func(err error) { told <- err }}}
+			g.rounds.number, g.rounds.running = 5, r
+			g.voices.lines["n2"].useful.Store(2)
+			g.voices.lines["n3"].useful.Store(1)
+			g.voices.ask(servers, 5, 2)
+			tt.happen(g, r)
+			if got := asked(g, 5); got != tt.asked {
+				t.Errorf("%q were asked, want %q", got, tt.asked)
+			}
+			if ended := g.rounds.running != r; ended != tt.ended || ended != (len(told) == 1) {
+				t.Errorf("ended: %t, with %d reads told; want %t", ended, len(told), tt.ended)
+			}
+		})
 	}
 }
