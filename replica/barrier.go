@@ -24,6 +24,9 @@ type rounds struct {
 	resting bool          // the next one begins in a moment; see roundPause
 	slow    bool          // the newest one that asked voters had to wait for longer than thrift
 	closed  bool
+
+	timer *time.Timer // looks after the round that runs
+	due   time.Time   // when it will next; zero if it is not set
 }
 
 // waitingRead is one that waits until this node's state is current.
@@ -36,7 +39,6 @@ type waitingRead struct {
 type round struct {
 	number    uint64
 	reads     []waitingRead
-	timer     *time.Timer
 	term      uint64 // in which this node leads; 0 if another node is asked
 	committed uint64 // must be applied here
 	yes, no   int    // of the voters
@@ -83,7 +85,7 @@ func (g *Group) Current() bool { return g.leads(g.ready.Load()) && g.stores.log.
 
 // thrift is how long a round waits for no more voters than it needs before it asks the others. One that is not answered
 // within it has the next one ask all.
-const thrift = time.Millisecond
+const thrift = 2 * time.Millisecond
 
 // roundPause is the time between a round that found no leader and the next.
 const roundPause = 5 * time.Millisecond
@@ -130,7 +132,7 @@ func (g *Group) start(r *round) {
 		return
 	}
 	r.until = time.Now().Add(limit)
-	r.timer = time.AfterFunc(limit, func() { g.late(r, limit) })
+	g.attend(r)
 	q.mu.Unlock()
 	if term := g.ready.Load(); g.leads(term) {
 		g.askVoters(r, term)
@@ -141,22 +143,48 @@ func (g *Group) start(r *round) {
 	}
 }
 
-// late ends a round whose time is over, and asks the voters that were not asked yet when that is still to come.
-func (g *Group) late(r *round, limit time.Duration) {
+// attend has the timer look after a round in time. The timer is never set back, nor stopped: to set it for each round, and so
+// soon, would have the Go runtime wake a thread for each. The caller holds rounds.mu.
+func (g *Group) attend(r *round) {
+	q := &g.rounds
+	due := r.until
+	if r.servers != nil && !r.confirmed {
+		due = r.asked.Add(thrift)
+	}
+	switch {
+	case !q.due.IsZero() && !due.Before(q.due):
+		return
+	case q.timer == nil:
+		q.timer = time.AfterFunc(time.Until(due), g.late)
+	default:
+		q.timer.Reset(time.Until(due))
+	}
+	q.due = due
+}
+
+// late ends the round that runs if its time is over, and asks the voters that were not asked yet if it is time for that.
+func (g *Group) late() {
 	q := &g.rounds
 	q.mu.Lock()
-	left := time.Until(r.until)
+	q.due = time.Time{}
+	r := q.running
+	if r == nil || q.closed {
+		q.mu.Unlock()
+		return
+	}
+	now := time.Now()
+	over := !now.Before(r.until)
 	var others []raft.Server
-	if q.running == r && left > 0 {
-		r.timer.Reset(left)
-		if !r.confirmed {
+	if !over {
+		if !r.confirmed && !now.Before(r.asked.Add(thrift)) {
 			others = r.others()
 		}
+		g.attend(r)
 	}
 	q.mu.Unlock()
 	switch {
-	case left <= 0:
-		g.end(r, fmt.Errorf("%w: no answer within %s", ErrNoLeader, limit))
+	case over:
+		g.end(r, fmt.Errorf("%w: no answer in time", ErrNoLeader))
 	case others != nil:
 		g.voices.ask(others, r.number, len(others))
 	}
@@ -178,9 +206,6 @@ func (g *Group) end(r *round, err error) {
 		return
 	}
 	q.running = nil
-	if r.timer != nil {
-		r.timer.Stop()
-	}
 	told := r.reads
 	if errors.Is(err, ErrNoLeader) && !q.closed { // a read may be repeated: it has no effects
 		now := time.Now()
@@ -228,6 +253,9 @@ func (g *Group) closeRounds() {
 	q := &g.rounds
 	q.mu.Lock()
 	q.closed = true
+	if q.timer != nil {
+		q.timer.Stop()
+	}
 	r, waiting := q.running, q.next
 	q.next = nil
 	q.mu.Unlock()
@@ -266,7 +294,7 @@ func (g *Group) askVoters(r *round, term uint64) {
 	some := len(servers)
 	if !q.slow && !alone && q.running == r {
 		some, r.servers = r.need-r.yes, servers
-		r.timer.Reset(min(thrift, time.Until(r.until)))
+		g.attend(r)
 	}
 	q.mu.Unlock()
 	if alone {

@@ -103,7 +103,7 @@ func TestARoundMayEndBeforeItStarts(t *testing.T) {
 	r := g.rounds.begin()
 	g.closeRounds()
 	g.start(r)
-	if err := <-told; !errors.Is(err, ErrClosed) || len(told) > 0 || r.timer != nil {
+	if err := <-told; !errors.Is(err, ErrClosed) || len(told) > 0 || g.rounds.timer != nil {
 		t.Errorf("the read was told %v, and %d times more", err, len(told))
 	}
 }
@@ -159,26 +159,29 @@ func TestARoundThatIsNotConfirmedAsksTheOthers(t *testing.T) {
 	}{
 		"when somebody does not confirm it": {time.Minute, func(g *Group, _ *round) { g.heard(5, 6) }, "n2 n3 n4 n5", false},
 		"when somebody cannot be asked":     {time.Minute, func(g *Group, _ *round) { g.heard(5, 0) }, "n2 n3 n4 n5", false},
-		"when no answer comes in time":      {time.Minute, func(g *Group, r *round) { g.late(r, time.Minute) }, "n2 n3 n4 n5", false},
-		"not when its time is over":         {-1, func(g *Group, r *round) { g.late(r, time.Minute) }, "n2 n3", true},
+		"when no answer comes in time":      {time.Minute, func(g *Group, _ *round) { g.late() }, "n2 n3 n4 n5", false},
+		"not when its time is over":         {-1, func(g *Group, _ *round) { g.late() }, "n2 n3", true},
+		"not before": {time.Minute, func(g *Group, r *round) {
+			r.asked = time.Now().Add(time.Minute)
+			g.late()
+		}, "n2 n3", false},
 		"not when enough have answered": {time.Minute, func(g *Group, r *round) {
 			r.confirmed = true
-			g.late(r, time.Minute)
+			g.late()
 		}, "n2 n3", false},
 		"once": {time.Minute, func(g *Group, r *round) {
-			g.late(r, time.Minute)
+			g.late()
 			for _, line := range g.voices.lines {
 				line.asked = 0
 			}
-			g.late(r, time.Minute)
+			g.late()
 		}, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g, servers := parliament(t)
 			told := make(chan error, 1)
 			r := &round{number: 5, term: 7, yes: 1, need: 3, all: 5, servers: servers, until: time.Now().Add(tt.until)}
-			r.timer = time.AfterFunc(time.Hour, func() {})
-			defer r.timer.Stop()
+			defer g.closeRounds()
 			r.reads = []waitingRead{{time.Now(), func(err error) { told <- err }}}
 			g.rounds.number, g.rounds.running = 5, r
 			g.voices.lines["n2"].useful.Store(2)
