@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/dtkv/dtkv/replica"
 )
 
 // loop serves many connections from one goroutine, as Redis does: it asks the kernel which sockets have bytes, runs what
@@ -27,6 +25,11 @@ type loop struct {
 	conns  map[int32]*conn
 	writes []*conn // units of this round whose writes are to be proposed
 	reads  []*conn // units of this round whose reads need a confirmed leader
+
+	flights  map[group]*flight // entries of this loop's making that are on their way
+	answered bool              // some were: look for what they ask next before more goes
+	company  int               // how many they and those who wait were
+	took     time.Duration     // by a flight, on average
 
 	landing int // connections whose writes are on their way, or whose reads wait
 	active  int // connections that had something to say between the last two sweeps
@@ -78,7 +81,7 @@ const (
 func newLoops(s *Server) ([]*loop, error) {
 	loops := make([]*loop, max(1, runtime.GOMAXPROCS(0)/2))
 	for i := range loops {
-		l := &loop{srv: s, conns: map[int32]*conn{}, landed: make(chan struct{}, 1), patience: time.NewTimer(longest)}
+		l := &loop{srv: s, conns: map[int32]*conn{}, flights: map[group]*flight{}, landed: make(chan struct{}, 1), patience: time.NewTimer(longest)}
 		var err error
 		if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 			return nil, err
@@ -156,7 +159,9 @@ func (l *loop) run() {
 		for _, c := range back {
 			l.guard(c, l.welcome)
 		}
-		l.propose()
+		if !l.answered {
+			l.propose()
+		}
 		l.confirm()
 		if now := time.Now(); nudged || now.Sub(swept) >= sweepEvery {
 			swept = now
@@ -178,6 +183,10 @@ func (l *loop) ended() bool {
 // which hears nobody while it syncs. But not for longer than a disk takes: without a leader it may be seconds.
 func (l *loop) wait(events []unix.EpollEvent) int {
 	n, _ := unix.EpollWait(l.epoll, events, 0)
+	if l.answered {
+		l.answered = l.nap(len(l.writes) + n)
+		return max(n, 0)
+	}
 	if n > 0 {
 		return n
 	}
@@ -194,7 +203,11 @@ func (l *loop) wait(events []unix.EpollEvent) int {
 	l.mu.Unlock()
 	switch state {
 	case asleep:
-		n, _ = unix.EpollWait(l.epoll, events, int(sweepEvery/time.Millisecond)) // EINTR is an early wake
+		most := sweepEvery
+		if len(l.writes) > 0 {
+			most = longest // then they go, whatever is on its way
+		}
+		n, _ = unix.EpollWait(l.epoll, events, int(most/time.Millisecond)) // EINTR is an early wake
 		l.mu.Lock()
 		l.state = awake
 		l.mu.Unlock()
@@ -239,32 +252,6 @@ func (l *loop) guard(c *conn, step func(*conn)) {
 		}
 	}()
 	step(c)
-}
-
-// propose sends the writes of this round, of all connections, on their way together.
-func (l *loop) propose() {
-	for len(l.writes) > 0 {
-		g := l.writes[0].group
-		var proposals []*replica.Proposal
-		var own, others []*conn
-		for _, c := range l.writes {
-			if c.group != g {
-				others = append(others, c)
-				continue
-			}
-			c.unit.proposal.Done = c.landFunc
-			l.landing++
-			own, proposals = append(own, c), append(proposals, &c.unit.proposal)
-		}
-		if !g.Submit(proposals) {
-			for _, c := range own {
-				c.unit.proposal.Done = nil
-				l.landing--
-				l.handOver(c, func() {}) // there it waits for a leader, or learns that there is none
-			}
-		}
-		l.writes = append(l.writes[:0], others...)
-	}
 }
 
 // confirm has the group make sure that the reads of this round, of all connections, may be answered.

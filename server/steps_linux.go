@@ -51,6 +51,7 @@ func (l *loop) welcome(c *conn) {
 func (l *loop) land(c *conn) bool {
 	switch {
 	case c.unit.proposal.N > 0:
+		l.arrive(c)
 		c.answerWrites(c.landed)
 	case c.landed != nil:
 		c.failReads(readVerdict(c.landed))
