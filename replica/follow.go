@@ -3,7 +3,10 @@ package replica
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -270,6 +273,7 @@ func (f *follower) reach() bool {
 		h.To, h.Use = string(leader), useForward
 		conn, err := dialPeer(f.cfg.dial, string(address), h, f.cfg.heartbeat)
 		if err != nil {
+			f.succeed(leader, address, err)
 			return false
 		}
 		f.leader, f.address = leader, address
@@ -286,6 +290,31 @@ func (f *follower) reach() bool {
 	f.turn.changed()
 	f.proposals.kick()
 	return true
+}
+
+// succeed has this node stand for election at once when the leader's process is gone: nothing listens where this node had a
+// stream to it, and nothing has come from it for as long as heartbeats are apart. Raft would wait for a heartbeat timeout.
+//
+// Of the voters one does so, the first by id that does not lead, or they would split the vote. If that one cannot win, or the
+// leader is lost in any other way, Raft's timeout is there as ever. See docs/adr/0027-succession.md.
+func (f *follower) succeed(leader raft.ServerID, address raft.ServerAddress, err error) {
+	if !errors.Is(err, syscall.ECONNREFUSED) || leader != f.leader || address != f.address ||
+		f.raft.State() != raft.Follower || time.Since(f.raft.LastContact()) < f.cfg.heartbeat/5 {
+		return
+	}
+	future := f.raft.GetConfiguration()
+	if future.Error() != nil {
+		return
+	}
+	var heirs []raft.ServerID
+	for _, s := range future.Configuration().Servers {
+		if s.Suffrage == raft.Voter && s.ID != leader {
+			heirs = append(heirs, s.ID)
+		}
+	}
+	if len(heirs) > 0 && slices.Min(heirs) == f.transport.id {
+		f.transport.electNow()
+	}
 }
 
 // patience is how long a stream to another node may be silent.

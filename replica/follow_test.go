@@ -196,3 +196,16 @@ func TestANodeIsAloneOnlyWithoutLearners(t *testing.T) {
 		}
 	}
 }
+
+// The heartbeat timeout is longer than the test may take: whoever leads then has not waited for it.
+func TestALeaderWhoseProcessIsGoneIsSucceededAtOnce(t *testing.T) {
+	c := startCluster(t, 3, func(_ int, cfg *Config) { cfg.heartbeat = 2 * testTimeout })
+	c.group(2).transport.electNow()
+	eventually(t, "the third node to lead", func() bool { return c.group(2).Status().Ready })
+	for i := range 2 {
+		eventually(t, "a link to the leader", func() bool { return c.group(i).link.Load() != nil })
+	}
+	c.stop(2)
+	eventually(t, "the first of the others to lead", func() bool { return c.group(0).Status().Ready })
+	mustSet(t, c.group(1), "k", "v")
+}

@@ -106,8 +106,8 @@ func (t *transport) relay() {
 	}
 }
 
-// electNow makes a node that is its group's only voter lead at once, instead of waiting for a heartbeat that nobody will
-// send. It is the message that ends a leadership transfer.
+// electNow has this node stand for election at once, instead of waiting for a heartbeat that nobody will send. It is the
+// message that ends a leadership transfer.
 func (t *transport) electNow() {
 	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.id), Addr: t.EncodePeer(t.id, t.LocalAddr())}
 	t.inject(&raft.TimeoutNowRequest{RPCHeader: header})
