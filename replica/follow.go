@@ -192,6 +192,7 @@ func (g *Group) follow() {
 			retry = time.After(f.pause)
 			f.pause = min(2*f.pause, lastRetry)
 		}
+		f.succeed()
 		var broken <-chan struct{}
 		if f.stream != nil {
 			broken = f.stream.done
@@ -217,6 +218,7 @@ type follower struct {
 	address raft.ServerAddress
 	stream  *stream
 	linked  time.Time     // when it last served
+	gone    time.Time     // when it was found that the leader's process is gone; zero while nothing says so
 	pause   time.Duration // before the next try
 }
 
@@ -273,10 +275,10 @@ func (f *follower) reach() bool {
 		h.To, h.Use = string(leader), useForward
 		conn, err := dialPeer(f.cfg.dial, string(address), h, f.cfg.heartbeat)
 		if err != nil {
-			f.succeed(leader, address, err)
+			f.suspect(leader, address, err)
 			return false
 		}
-		f.leader, f.address = leader, address
+		f.leader, f.address, f.gone = leader, address, time.Time{}
 		f.stream = newStream(conn, string(leader), f.patience())
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), f.cfg.heartbeat)
@@ -292,27 +294,42 @@ func (f *follower) reach() bool {
 	return true
 }
 
-// succeed has this node stand for election at once when the leader's process is gone: nothing listens where this node had a
-// stream to it, and nothing has come from it for as long as heartbeats are apart. Raft would wait for a heartbeat timeout.
+// succession is how much later than the one before it each voter stands for election when the leader's process is gone.
+const succession = 200 * time.Millisecond
+
+// suspect notes that a stream to the leader could not be made. When nobody listens where this node had one, its process is gone.
+func (f *follower) suspect(leader raft.ServerID, address raft.ServerAddress, err error) {
+	if f.gone.IsZero() && leader == f.leader && address == f.address && errors.Is(err, syscall.ECONNREFUSED) {
+		f.gone = time.Now()
+	}
+}
+
+// succeed has this node stand for election when the leader's process is gone and nothing has come from it for as long as
+// heartbeats are apart. Raft would wait for a heartbeat timeout, which is there as ever for all other ways to lose a leader.
 //
-// Of the voters one does so, the first by id that does not lead, or they would split the vote. If that one cannot win, or the
-// leader is lost in any other way, Raft's timeout is there as ever. See docs/adr/0027-succession.md.
-func (f *follower) succeed(leader raft.ServerID, address raft.ServerAddress, err error) {
-	if !errors.Is(err, syscall.ECONNREFUSED) || leader != f.leader || address != f.address ||
-		f.raft.State() != raft.Follower || time.Since(f.raft.LastContact()) < f.cfg.heartbeat/5 {
+// The voters do so one after the other, by their ids, or they would split the vote; the first may lack an entry that the next
+// one has. See docs/adr/0027-succession.md.
+func (f *follower) succeed() {
+	if f.gone.IsZero() || time.Since(f.raft.LastContact()) < f.cfg.heartbeat/5 {
+		return
+	}
+	if _, leader := f.raft.LeaderWithID(); leader != "" && leader != f.leader {
+		f.gone = time.Time{}
 		return
 	}
 	future := f.raft.GetConfiguration()
-	if future.Error() != nil {
+	if f.raft.State() != raft.Follower || future.Error() != nil {
 		return
 	}
 	var heirs []raft.ServerID
 	for _, s := range future.Configuration().Servers {
-		if s.Suffrage == raft.Voter && s.ID != leader {
+		if s.Suffrage == raft.Voter && s.ID != f.leader {
 			heirs = append(heirs, s.ID)
 		}
 	}
-	if len(heirs) > 0 && slices.Min(heirs) == f.transport.id {
+	slices.Sort(heirs)
+	if rank := slices.Index(heirs, f.transport.id); rank >= 0 && time.Since(f.gone) >= time.Duration(rank)*succession {
+		f.gone = time.Time{}
 		f.transport.electNow()
 	}
 }
