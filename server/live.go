@@ -123,7 +123,7 @@ func (s *Server) redisParameters() []commands.Parameter {
 		{Name: "maxclients", Value: strconv.FormatInt(s.live.maxClients.Load(), 10)},
 		{Name: "notify-keyspace-events", Value: s.hub.Notify().String()},
 		fixed("port", port),
-		fixed("replica-read-only", "yes"),
+		fixed("replica-read-only", "no"), // any node takes writes
 		fixed("slave-read-only", "yes"),
 		{Name: "slowlog-log-slower-than", Value: strconv.FormatInt(s.live.slowlog.Load(), 10)},
 		{Name: "slowlog-max-len", Value: strconv.FormatInt(s.live.slowlogLen.Load(), 10)},
