@@ -19,8 +19,8 @@ const testTimeout = 20 * time.Second
 // testNetwork is TCP on loopback in which pairs of nodes can be cut off from each other.
 type testNetwork struct {
 	mu    sync.Mutex
-	nodes map[string]int // by peer address
-	cut   map[[2]int]bool
+	nodes map[string]int   // by peer address
+	cut   map[[2]int]error // why they cannot be reached
 	conns map[[2]int][]net.Conn
 }
 
@@ -36,21 +36,32 @@ func (n *testNetwork) dialer(from int) func(string, time.Duration) (net.Conn, er
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		way := pair(from, n.nodes[address])
-		if n.cut[way] {
+		if err := n.cut[way]; err != nil {
 			conn.Close()
-			return nil, errors.New("cut off")
+			return nil, err
 		}
 		n.conns[way] = append(n.conns[way], conn)
 		return conn, nil
 	}
 }
 
+var errCutOff = errors.New("cut off")
+
 // set cuts the way between two nodes, dropping what is on it, or mends it.
 func (n *testNetwork) set(a, b int, cut bool) {
+	if cut {
+		n.fail(a, b, errCutOff)
+	} else {
+		n.fail(a, b, nil)
+	}
+}
+
+// fail has whoever dials on the way between two nodes get an error, or mends the way.
+func (n *testNetwork) fail(a, b int, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	way := pair(a, b)
-	n.cut[way] = cut
+	n.cut[way] = err
 	for _, c := range n.conns[way] {
 		c.Close()
 	}
@@ -71,7 +82,7 @@ func startCluster(t *testing.T, n int, change func(i int, cfg *Config)) *cluster
 	t.Helper()
 	c := &cluster{
 		t:       t,
-		network: &testNetwork{nodes: map[string]int{}, cut: map[[2]int]bool{}, conns: map[[2]int][]net.Conn{}},
+		network: &testNetwork{nodes: map[string]int{}, cut: map[[2]int]error{}, conns: map[[2]int][]net.Conn{}},
 		nodes:   make([]*Node, n),
 	}
 	var peers []Peer

@@ -310,8 +310,9 @@ func (f *follower) suspect(leader raft.ServerID, address raft.ServerAddress, err
 // The voters do so one after the other, by their ids, or they would split the vote; the first may lack an entry that the next
 // one has. See docs/adr/0027-succession.md.
 func (f *follower) succeed() {
-	if f.gone.IsZero() || time.Since(f.raft.LastContact()) < f.cfg.heartbeat/5 {
-		return
+	silence := f.cfg.heartbeat / 5
+	if f.gone.IsZero() || time.Since(f.gone) < silence || time.Since(f.raft.LastContact()) < silence {
+		return // a vote given is a contact, too
 	}
 	if _, leader := f.raft.LeaderWithID(); leader != "" && leader != f.leader {
 		f.gone = time.Time{}
@@ -328,7 +329,7 @@ func (f *follower) succeed() {
 		}
 	}
 	slices.Sort(heirs)
-	if rank := slices.Index(heirs, f.transport.id); rank >= 0 && time.Since(f.gone) >= time.Duration(rank)*succession {
+	if rank := slices.Index(heirs, f.transport.id); rank >= 0 && time.Since(f.gone) >= silence+time.Duration(rank)*succession {
 		f.gone = time.Time{}
 		f.transport.electNow()
 	}

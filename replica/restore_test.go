@@ -109,7 +109,7 @@ func restoreCluster(t *testing.T, file []byte, store LogStore, ids string) *clus
 	}
 	c := &cluster{
 		t:       t,
-		network: &testNetwork{nodes: map[string]int{}, cut: map[[2]int]bool{}, conns: map[[2]int][]net.Conn{}},
+		network: &testNetwork{nodes: map[string]int{}, cut: map[[2]int]error{}, conns: map[[2]int][]net.Conn{}},
 		nodes:   make([]*Node, 3),
 	}
 	for i, p := range peers {
