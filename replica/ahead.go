@@ -100,16 +100,16 @@ func (a *ahead) answer(id raft.ServerID, args *raft.AppendEntriesRequest, answer
 // errNotAhead: Raft's message was not sent ahead.
 var errNotAhead = errors.New("not sent ahead")
 
-// note says that a follower has taken a message of Raft's.
+// note says that a follower has taken a message of Raft's. Only one with entries tells that the end of the follower's log is
+// in its log: behind a snapshot it may hold nothing, and would refuse the first entry if it came again, with more behind it.
 func (a *ahead) note(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest) {
+	n := len(args.Entries)
+	if n == 0 {
+		return
+	}
 	last := *args
 	last.Entries = nil
-	if n := len(args.Entries); n > 0 {
-		last.PrevLogEntry, last.PrevLogTerm = args.Entries[n-1].Index, args.Entries[n-1].Term
-	}
-	if last.PrevLogEntry == 0 {
-		return // a heartbeat says nothing about the log
-	}
+	last.PrevLogEntry, last.PrevLogTerm = args.Entries[n-1].Index, args.Entries[n-1].Term
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.followers == nil {

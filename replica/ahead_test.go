@@ -61,11 +61,11 @@ func TestOnlyAnUpToDateFollowerIsSentEntriesAhead(t *testing.T) {
 		goes bool
 	}{
 		"one that has all before the first entry is":            {raftSends(7, 8, entries(7, 9, 10)), entries(7, 11, 12), true},
-		"so is one that was only told what is committed":        {raftSends(7, 10, nil), entries(7, 11, 11), true},
+		"one that has only heard of an entry may lack it":       {raftSends(7, 10, nil), entries(7, 11, 11), false},
 		"one that lacks an entry is not":                        {raftSends(7, 8, entries(7, 9, 9)), entries(7, 11, 11), false},
-		"nor one that followed in an earlier term":              {raftSends(6, 10, nil), entries(7, 11, 11), false},
+		"nor one that followed in an earlier term":              {raftSends(6, 9, entries(6, 10, 10)), entries(7, 11, 11), false},
 		"a heartbeat does not tell where a follower's log ends": {&raft.AppendEntriesRequest{Term: 7}, entries(7, 1, 1), false},
-		"members that change are told by Raft":                  {raftSends(7, 10, nil), configuration, false},
+		"members that change are told by Raft":                  {raftSends(7, 9, entries(7, 10, 10)), configuration, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWire()
@@ -106,7 +106,7 @@ func TestRaftGetsTheAnswerToItsOwnMessageOnly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWire()
-			w.note("n2", "there", raftSends(7, 10, nil))
+			w.note("n2", "there", raftSends(7, 9, entries(7, 10, 10)))
 			w.begin(entries(7, 11, 12), 9)
 			w.end()
 			m := <-w.messages
@@ -127,7 +127,7 @@ func TestRaftGetsTheAnswerToItsOwnMessageOnly(t *testing.T) {
 // A message that was lost is one that Raft sent in vain: it sends again, by itself.
 func TestWhatWentAheadMayBeLost(t *testing.T) {
 	w := newWire()
-	w.note("n2", "there", raftSends(7, 10, nil))
+	w.note("n2", "there", raftSends(7, 9, entries(7, 10, 10)))
 	w.begin(entries(7, 11, 11), 9)
 	close((<-w.messages).answer)
 	args, answer := raftSends(7, 10, entries(7, 11, 11)), raft.AppendEntriesResponse{}
@@ -148,7 +148,7 @@ func TestWhatWentAheadMayBeLost(t *testing.T) {
 // goes ahead then.
 func TestAFollowerIsSentOneMessageAtATime(t *testing.T) {
 	w := newWire()
-	w.note("n2", "there", raftSends(7, 10, nil))
+	w.note("n2", "there", raftSends(7, 9, entries(7, 10, 10)))
 	w.begin(entries(7, 11, 11), 9)
 	first := <-w.messages
 	w.end()
