@@ -15,6 +15,9 @@ var (
 	idleTime   = flag.Duration("idle-time", time.Second, "for how long TestIdleGroupsAreCheap measures")
 )
 
+// emptyGroup is what a group that nobody writes to may take of a disk, in bytes: snapshot, metadata and a little log.
+const emptyGroup = 1 << 20
+
 func cpuTime(t *testing.T) time.Duration {
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
@@ -56,7 +59,7 @@ func TestIdleGroupsAreCheap(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bytes > spareAfter {
+		if bytes > emptyGroup {
 			t.Errorf("n%d: an empty group takes %d KiB of disk", i+1, bytes>>10)
 		}
 		t.Logf("n%d: group 1 takes %d KiB of disk", i+1, bytes>>10)

@@ -7,62 +7,56 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/types"
 )
 
 const (
-	spareFile  = "spare" // no segment's name, so raft-wal leaves it alone
-	spareAfter = 8 << 20 // bytes of a segment behind which the next is prepared: most logs never come so far
-	spareStep  = 1 << 20 // bytes of zeros between syncs, so that those of the log need not wait for long
+	zeroFrom  = 64 << 10 // bytes of a segment behind which zeros go ahead of the log: a small log never pays for them
+	zeroAhead = 8 << 20  // bytes of zeros ahead of the log at the most; until then as many as the segment holds
+	zeroStep  = 1 << 20  // bytes of zeros between syncs: the log waits for one step at the most
+	zeroBlock = 4 << 10  // a step begins and ends with a page
 )
 
-// segments is the file system that raft-wal sees: our permissions, our sync mode, new segments made ahead of time, and old
-// ones removed a piece at a time.
+// segments is the file system that raft-wal sees: our permissions, our sync mode, zeros ahead of the log, and old segments
+// removed a piece at a time.
 //
-// raft-wal reserves the blocks of a new segment, which leaves them marked as unwritten. A sync of such blocks also writes
-// the file system's journal and takes twice as long as one of blocks that have been written before. So while one segment
-// is being written, a spare is filled with zeros to become the next, as etcd's filePipeline prepares its files. When it
-// is not ready in time, a segment is made as raft-wal has it.
+// raft-wal reserves the blocks of a new segment, which leaves them marked as unwritten. A sync of such blocks also commits
+// the file system's journal and takes up to twice as long as one of blocks that have been written before. So zeros are
+// written ahead of the log, in the segment itself: whoever reads it finds there what he would have found without them.
 //
-// One goroutine fills spares, from openSegments to close. It alone writes the spare; Create takes it when it is ready.
+// One goroutine writes zeros, from openSegments to close.
 type segments struct {
 	*fs.FS
-	spare    string // its path
 	mode     SyncMode
-	lean     bool // a segment that is not made ahead of time takes its blocks as it is written
+	lean     bool // a segment takes its blocks as it is written
 	discards *discards
 	logger   *slog.Logger
 
-	asked atomic.Bool   // a spare is ready or on its way
-	want  chan int64    // the size of the spare to make, in bytes
-	ready chan struct{} // holds a token while a spare is ready
-
+	short   chan *segmentWriter // a segment that lacks zeros
 	stopped chan struct{}
 	wg      sync.WaitGroup
 }
 
-// openSegments prepares the directory of a raft-wal log. What an earlier process left half removed goes, and the spare
-// too, which may not be whole.
+// openSegments prepares the directory of a raft-wal log. What an earlier process left half removed goes.
 func openSegments(dir string, cfg Config, d *discards, logger *slog.Logger) (*segments, error) {
 	s := &segments{
-		FS: fs.New(), spare: filepath.Join(dir, spareFile), mode: cfg.Sync, lean: cfg.lean, discards: d, logger: logger,
-		want: make(chan int64, 1), ready: make(chan struct{}, 1), stopped: make(chan struct{}),
+		FS: fs.New(), mode: cfg.Sync, lean: cfg.lean, discards: d, logger: logger,
+		short: make(chan *segmentWriter, 1), stopped: make(chan struct{}),
 	}
 	names, err := s.ListDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range names {
-		if name == spareFile || strings.HasSuffix(name, goneSuffix) {
+		if strings.HasSuffix(name, goneSuffix) {
 			if err := os.Remove(filepath.Join(dir, name)); err != nil {
 				return nil, err
 			}
 		}
 	}
-	s.wg.Go(s.fillSpares)
+	s.wg.Go(s.zero)
 	return s, nil
 }
 
@@ -74,16 +68,6 @@ func (s *segments) close() {
 // Create implements types.VFS.
 func (s *segments) Create(dir, name string, size uint64) (types.WritableFile, error) {
 	path := filepath.Join(dir, name)
-	select {
-	case <-s.ready:
-		f, err := s.takeSpare(path)
-		s.asked.Store(false)
-		if err != nil {
-			return nil, err
-		}
-		return s.wrap(f, int64(size)), nil
-	default:
-	}
 	reserved := size
 	if s.lean {
 		reserved = 0
@@ -100,21 +84,7 @@ func (s *segments) Create(dir, name string, size uint64) (types.WritableFile, er
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return s.wrap(f, int64(size)), nil
-}
-
-// takeSpare gives the spare its name as a segment, for good. A link fails where a rename would replace a file.
-func (s *segments) takeSpare(path string) (*os.File, error) {
-	if err := os.Link(s.spare, path); err != nil {
-		return nil, err
-	}
-	if err := os.Remove(s.spare); err != nil {
-		return nil, err
-	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
-		return nil, err
-	}
-	return os.OpenFile(path, os.O_RDWR, 0)
+	return s.wrap(f, path, int64(size)), nil
 }
 
 // Delete implements types.VFS. The segment loses its name for good, and its blocks later.
@@ -137,14 +107,14 @@ func (s *segments) OpenWriter(dir, name string) (types.WritableFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.wrap(f, info.Size()), nil
+	return s.wrap(f, path, info.Size()), nil
 }
 
-func (s *segments) wrap(f types.WritableFile, size int64) types.WritableFile {
+func (s *segments) wrap(f types.WritableFile, path string, size int64) types.WritableFile {
 	if s.mode == SyncOS {
 		return unsynced{f}
 	}
-	return &segmentWriter{f, s, size}
+	return &segmentWriter{WritableFile: f, segments: s, path: path, size: size}
 }
 
 // unsynced leaves writing back to the operating system.
@@ -153,62 +123,94 @@ type unsynced struct{ types.WritableFile }
 // Sync implements types.WritableFile.
 func (unsynced) Sync() error { return nil }
 
-// segmentWriter notices when it is time for a spare.
+// segmentWriter knows where the log ends in a segment, and asks for zeros in time.
 type segmentWriter struct {
 	types.WritableFile
 	segments *segments
+	path     string
 	size     int64
+
+	mu     sync.Mutex
+	end    int64 // nothing of the log lies behind it, nor is being written there
+	zeroed int64 // up to here zeros have been written, or the log
 }
 
-// WriteAt implements types.WritableFile.
+// WriteAt implements types.WritableFile. raft-wal only ever writes behind what it wrote.
 func (f *segmentWriter) WriteAt(p []byte, offset int64) (int, error) {
-	if s := f.segments; offset >= spareAfter && !s.asked.Load() && s.asked.CompareAndSwap(false, true) {
-		s.want <- f.size
+	f.mu.Lock()
+	f.end = max(f.end, offset+int64(len(p)))
+	ahead := min(f.end, zeroAhead)
+	short := f.end >= zeroFrom && f.zeroed < min(f.end+ahead/2, f.size)
+	f.mu.Unlock()
+	if short {
+		select {
+		case f.segments.short <- f:
+		default: // the next write asks again
+		}
 	}
 	return f.WritableFile.WriteAt(p, offset)
 }
 
-func (s *segments) fillSpares() {
+// zero writes zeros where they are lacking.
+func (s *segments) zero() {
 	for {
 		select {
 		case <-s.stopped:
 			return
-		case size := <-s.want:
-			switch err := s.fill(size); {
-			case err == nil:
-				s.ready <- struct{}{}
-			case !errors.Is(err, ErrClosed):
-				// The log does without: a disk that has no room for it will say so to the log itself.
-				s.logger.Warn("no log segment could be prepared ahead of time", "reason", err)
+		case f := <-s.short:
+			err := f.fill(s.stopped)
+			if err == nil {
+				continue
+			}
+			f.forgo()
+			if !errors.Is(err, os.ErrNotExist) { // raft-wal may have deleted it by now
+				// The log does without: a disk that is full or broken will say so to the log itself.
+				s.logger.Warn("no zeros could be written ahead of the log", "segment", f.path, "reason", err)
 			}
 		}
 	}
 }
 
-// fill makes the spare, synced.
-func (s *segments) fill(size int64) (err error) {
-	f, err := os.OpenFile(s.spare, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+// fill writes zeros, synced, until there are enough. It has its own descriptor: the first sync of raft-wal's also makes the
+// file's name durable, which must be done when that one returns, not be left to this one.
+func (f *segmentWriter) fill(stopped <-chan struct{}) error {
+	file, err := os.OpenFile(f.path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err = errors.Join(err, f.Close()); err != nil {
-			err = errors.Join(err, os.Remove(s.spare))
-		}
-	}()
-	zeros := make([]byte, spareStep)
-	for at := int64(0); at < size; at += spareStep {
+	defer file.Close()
+	for {
 		select {
-		case <-s.stopped:
-			return ErrClosed
+		case <-stopped:
+			return nil
 		default:
 		}
-		if _, err := f.WriteAt(zeros[:min(spareStep, size-at)], at); err != nil {
+		if n, err := f.step(file); n == 0 || err != nil {
 			return err
 		}
-		if err := f.Sync(); err != nil {
+		if err := file.Sync(); err != nil {
 			return err
 		}
 	}
-	return nil
+}
+
+// forgo has the segment never lack zeros again.
+func (f *segmentWriter) forgo() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.zeroed = f.size
+}
+
+// zeros is what a step writes.
+var zeros [zeroStep]byte
+
+// step writes some zeros. It holds the lock meanwhile, so that the log does not come to be written below them.
+func (f *segmentWriter) step(file *os.File) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	from := max(f.zeroed, (f.end+zeroBlock-1)/zeroBlock*zeroBlock)
+	enough := min(f.end+min(f.end, zeroAhead), f.size)
+	n, err := file.WriteAt(zeros[:max(0, min(enough-from, zeroStep))], from)
+	f.zeroed = from + int64(n)
+	return n, err
 }
