@@ -183,13 +183,21 @@ func (c *cluster) isolate(i int, cut bool) {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := l.Addr().String()
+		l.Close()
+		if _, before := handedOut.LoadOrStore(address, true); !before {
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
+
+// handedOut: the system gives a port again once it is closed, so two nodes of a cluster could get the same.
+var handedOut sync.Map
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()

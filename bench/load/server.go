@@ -304,14 +304,23 @@ func startChild(cmd *exec.Cmd) error {
 	return <-err
 }
 
-// freePort returns a port that nothing listens on now.
+// freePort returns a port that nothing listens on now, and never one twice: the system gives a port again once it is closed.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", loopback(0))
-	if err != nil {
-		return 0, err
+	for {
+		l, err := net.Listen("tcp", loopback(0))
+		if err != nil {
+			return 0, err
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		if err := l.Close(); err != nil {
+			return 0, err
+		}
+		if _, before := handedOut.LoadOrStore(port, true); !before {
+			return port, nil
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
+
+var handedOut sync.Map // ports
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
