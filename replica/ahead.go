@@ -101,7 +101,7 @@ func (a *ahead) answer(id raft.ServerID, args *raft.AppendEntriesRequest, answer
 var errNotAhead = errors.New("not sent ahead")
 
 // note says that a follower has taken a message of Raft's. Only one with entries tells that the end of the follower's log is
-// in its log: behind a snapshot it may hold nothing, and would refuse the first entry if it came again, with more behind it.
+// in its log: behind a snapshot it may hold nothing, and without [settle] it refuses the first entry when that comes again.
 func (a *ahead) note(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest) {
 	n := len(args.Entries)
 	if n == 0 {

@@ -23,6 +23,7 @@ const (
 //     where they can undo a vote that the main loop is just giving (hashicorp/raft issue 695);
 //   - a snapshot that is not newer than what this node has applied is drained and answered, not installed: installing
 //     it would roll the state back and cut the log (issue 697);
+//   - entries behind a snapshot may come twice, and none is taken for committed that the message does not vouch for ([settle]);
 //   - a node that has nothing of the log gives no vote;
 //   - it can ask a member whether it holds a term and where its log ends ([transport.ask]);
 //   - messages of an idle leader are answered later ([quiet]);
@@ -91,13 +92,16 @@ func (t *transport) relay() {
 			if t.dropStaleSnapshot(rpc) || t.dropVoteOfNobody(rpc) {
 				continue
 			}
+			if a, ok := rpc.Command.(*raft.AppendEntriesRequest); ok {
+				if n := len(a.Entries); n > 0 {
+					passed = a.Entries[n-1].Index
+				}
+				settle(a, t.applied(), t.raft.LastIndex())
+			}
 			select {
 			case t.rpcs <- rpc:
 			case <-t.done:
 				return
-			}
-			if a, ok := rpc.Command.(*raft.AppendEntriesRequest); ok && len(a.Entries) > 0 {
-				passed = a.Entries[len(a.Entries)-1].Index
 			}
 		}
 		if !t.relayHint(passed) {
@@ -136,6 +140,26 @@ func (t *transport) dropStaleSnapshot(rpc raft.RPC) bool {
 	_, err := io.Copy(io.Discard, rpc.Reader)
 	rpc.Respond(&raft.InstallSnapshotResponse{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}, Term: req.Term, Success: err == nil}, err)
 	return true
+}
+
+// settle corrects a message with entries for a node that has applied the log up to an index, and has entries up to last.
+//
+// A log may begin behind a snapshot. Raft compares what lies before new entries with the log, and refuses them if it is only in
+// the snapshot, unless nothing is behind that. So the first entry behind a snapshot was refused when it came again, because the
+// answer was lost, or when another leader had another one. The leader would offer its snapshot, hear from [transport.dropStaleSnapshot]
+// that it is there, and begin anew, for ever. But what this node has applied is committed, and every leader of its term and later
+// ones has it (Raft's Leader Completeness): it need neither be compared nor sent, and Raft compares nothing before index 0.
+//
+// And Raft takes the log for committed up to its end if the leader's is. Raft's rule is: up to the last entry that the message
+// shows to be the leader's. What lies behind that may be what another leader has left there.
+func settle(a *raft.AppendEntriesRequest, applied, last uint64) {
+	a.LeaderCommitIndex = min(a.LeaderCommitIndex, a.PrevLogEntry+uint64(len(a.Entries)))
+	if a.PrevLogEntry == 0 || a.PrevLogEntry > applied || a.PrevLogEntry >= last {
+		return
+	}
+	known := min(applied-a.PrevLogEntry, uint64(len(a.Entries)))
+	a.Entries = a.Entries[known:]
+	a.PrevLogEntry, a.PrevLogTerm = 0, 0
 }
 
 // dropVoteOfNobody refuses to vote while this node has nothing of the group's log. It waits to be added then, knows neither

@@ -1,10 +1,12 @@
 package replica
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -119,6 +121,62 @@ func TestStaleSnapshotsAreNotInstalled(t *testing.T) {
 		t.Fatal("the state was rolled back")
 	}
 	mustSet(t, g, "k", "still writable")
+}
+
+// One node of three, made from a backup: its log begins behind a snapshot. The others are played by the test.
+func TestEntriesBehindASnapshotMayComeAgain(t *testing.T) {
+	file, _, _ := sample(t)
+	peers := []Peer{{"f", freeAddress(t)}, {"a", freeAddress(t)}, {"b", freeAddress(t)}}
+	dir := filepath.Join(t.TempDir(), "restored")
+	if _, _, err := Restore(bytes.NewReader(file), Restoration{DataDir: dir, NodeID: "f", Peers: peers, Logger: quietLogger()}); err != nil {
+		t.Fatal(err)
+	}
+	n, err := Open(Config{DataDir: dir, PeerAddr: peers[0].Address, Logger: quietLogger(), heartbeat: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeNode(t, n)
+	g, _ := n.Group(0)
+	before, term := g.raft.LastIndex(), g.raft.CurrentTerm()
+	entries := func(from, to, term uint64) (list []*raft.Log) {
+		for i := from; i <= to; i++ {
+			list = append(list, &raft.Log{Index: i, Term: term, Type: raft.LogNoop})
+		}
+		return list
+	}
+	for _, step := range []struct {
+		name     string
+		leader   string
+		term     uint64
+		prev     uint64
+		prevTerm uint64
+		entries  []*raft.Log
+		commit   uint64 // as the leader has it
+		last     uint64 // the end of the log then
+		commits  uint64 // what is committed then; Raft knows of nothing at first
+	}{
+		{"the first entry", "a", term + 1, before, term, entries(before+1, before+1, term+1), 0, before + 1, 0},
+		{"again, since the answer was lost", "a", term + 1, before, term, entries(before+1, before+1, term+1), 0, before + 1, 0},
+		{"again with more behind it", "a", term + 1, before, term, entries(before+1, before+5, term+1), 0, before + 5, 0},
+		{"another leader with another entry there", "b", term + 2, before, term, entries(before+1, before+1, term+2), 0, before + 1, 0},
+		{"three more", "b", term + 2, before + 1, term + 2, entries(before+2, before+4, term+2), 0, before + 4, 0},
+		{"a message that shows one entry, of a leader that committed four", "a", term + 3, before + 1, term + 2, nil, before + 4, before + 4, before + 1},
+		{"entries that the snapshot has too", "a", term + 3, before - 3, term, entries(before-2, before, term), before + 4, before + 4, before + 1},
+		{"and others in their place", "a", term + 3, before + 1, term + 2, entries(before+2, before+2, term+3), before + 4, before + 2, before + 2},
+	} {
+		peer := rpcTo(t, n, step.leader)
+		message := raft.AppendEntriesRequest{
+			RPCHeader: header(step.leader), Term: step.term, PrevLogEntry: step.prev, PrevLogTerm: step.prevTerm, Entries: step.entries, LeaderCommitIndex: step.commit,
+		}
+		var answer raft.AppendEntriesResponse
+		if err := peer.AppendEntries("f", raft.ServerAddress(n.PeerAddr()), &message, &answer); err != nil || !answer.Success {
+			t.Fatalf("%s: %+v, %v", step.name, answer, err)
+		}
+		if last, committed := g.raft.LastIndex(), g.raft.CommitIndex(); last != step.last || committed != step.commits {
+			t.Fatalf("%s: the log ends at %d, want %d, and is committed up to %d, want %d (the snapshot's last is %d)",
+				step.name, last, step.last, committed, step.commits, before)
+		}
+	}
 }
 
 // hashicorp/raft issue 695: with the fast path, a heartbeat handled on the stream's goroutine can set the term back
