@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -18,6 +19,7 @@ func (g *Group) lead() {
 	tick := time.NewTicker(leadPoll)
 	defer tick.Stop()
 	var announced uint64 // the newest term that LeaderStart was proposed in
+	var refused refusal
 	for {
 		select {
 		case <-g.stopped:
@@ -37,23 +39,51 @@ func (g *Group) lead() {
 		if term == announced {
 			continue
 		}
-		future := g.raft.ApplyLog(raft.Log{Data: g.leaderStart(term)}, enqueueTimeout)
-		if g.settled(future) {
+		err := g.settled(g.raft.ApplyLog(raft.Log{Data: g.leaderStart(term)}, enqueueTimeout))
+		if err == nil {
 			announced = term
+		}
+		if refused.lasts(term, err, time.Now(), transferLimit*g.cfg.heartbeat) && g.watch.check(errTransferring) != nil {
+			return
 		}
 	}
 }
 
-// settled waits for a future without holding up the end of the group, and reports success.
-func (g *Group) settled(future raft.ApplyFuture) bool {
+// settled waits for a future without holding up the end of the group.
+func (g *Group) settled(future raft.ApplyFuture) error {
 	result := make(chan error, 1)
 	go func() { result <- future.Error() }() // Raft may lose a future at shutdown; then this stays behind
 	select {
 	case err := <-result:
-		return err == nil
+		return err
 	case <-g.stopped:
+		return ErrClosed
+	}
+}
+
+// errTransferring is hashicorp/raft issue 696: a transfer of leadership that hangs when the leader is deposed meanwhile. Should
+// it lead again, it refuses all writes, the first of its term too, and nobody else stands for election. Only a new process helps.
+var errTransferring = errors.New("an earlier transfer of leadership has never ended, and this leader can accept no write; start the node again")
+
+// transferLimit is for how long a leader may refuse its own first entry because of an earlier transfer, in election timeouts.
+const transferLimit = 2
+
+// refusal is since when a leader has refused its own first entry because leadership is being transferred.
+type refusal struct {
+	term  uint64
+	since time.Time
+}
+
+// lasts takes what came of the first entry of a term, and reports whether it has been refused for longer than limit.
+func (r *refusal) lasts(term uint64, err error, now time.Time, limit time.Duration) bool {
+	if !errors.Is(err, raft.ErrLeadershipTransferInProgress) {
+		*r = refusal{}
 		return false
 	}
+	if r.term != term {
+		*r = refusal{term, now}
+	}
+	return now.Sub(r.since) > limit
 }
 
 func (g *Group) leaderStart(term uint64) []byte {
