@@ -15,12 +15,6 @@ const warmSeconds = 0.3
 // leastWarm is how many requests tell a server's speed at the least. Of fewer redis-benchmark may say that they took no time.
 const leastWarm = 1000
 
-// runIn is what a server gets once it is filled: more than its first log segment holds. The blocks of that are not written
-// before, so that its syncs take longer than all later ones.
-var runIn = Load{Name: "running in", Command: "SET", Clients: 50, Pipeline: 100}
-
-const runInRequests = 250_000
-
 // trio is how many nodes the cluster has.
 const trio = 3
 
@@ -53,7 +47,7 @@ func measure(ctx context.Context, o options, dir string, progress *load.Progress
 		return nil, err
 	}
 	for _, s := range []*load.Server{f.redis, f.alone} {
-		if err := fill(ctx, s); err != nil {
+		if err := load.Fill(ctx, s, data, func(int) {}); err != nil {
 			return nil, err
 		}
 	}
@@ -73,15 +67,6 @@ func measure(ctx context.Context, o options, dir string, progress *load.Progress
 	return r, nil
 }
 
-// fill gives a server its keys, and runs it in.
-func fill(ctx context.Context, s *load.Server) error {
-	if err := load.Fill(ctx, s, data, func(int) {}); err != nil {
-		return err
-	}
-	_, err := benchmark(ctx, s, runIn, runInRequests)
-	return err
-}
-
 // grow starts the clusters.
 func (f *fleet) grow(ctx context.Context) (err error) {
 	f.progress.Doing("starting and filling a cluster")
@@ -92,7 +77,7 @@ func (f *fleet) grow(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := fill(ctx, leader); err != nil || !f.withEtcd {
+	if err := load.Fill(ctx, leader, data, func(int) {}); err != nil || !f.withEtcd {
 		return err
 	}
 	f.progress.Doing("building etcd")
