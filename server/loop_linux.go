@@ -193,7 +193,6 @@ func (l *loop) wait(events []unix.EpollEvent) int {
 	l.mu.Lock()
 	switch {
 	case len(l.back) > 0 || l.nudged || l.over:
-		l.tired = false
 	case l.landing > 0 && 2*l.landing >= max(l.active, l.heard) && !l.tired:
 		l.state = patient
 	default:
@@ -240,6 +239,9 @@ func (l *loop) take() (back []*conn, nudged bool) {
 	defer l.mu.Unlock()
 	back, nudged = l.back, l.nudged
 	l.back, l.nudged = nil, false
+	if len(back) > 0 {
+		l.tired = false // the log moves again
+	}
 	return back, nudged
 }
 

@@ -89,6 +89,17 @@ func TestALoopDoesNotWaitForTheLogForLong(t *testing.T) {
 	writer.want("+OK\r\n")
 }
 
+func TestALoopIsPatientAgainOnceTheLogMoves(t *testing.T) {
+	l := &loop{tired: true}
+	if l.take(); !l.tired {
+		t.Error("nothing has landed, and it is patient")
+	}
+	l.back = []*conn{{}}
+	if l.take(); l.tired {
+		t.Error("something has landed, and it is still tired")
+	}
+}
+
 func TestALoopEndsConnectionsThatSentTheirLastByte(t *testing.T) {
 	s, _ := startTestServer(t, nil)
 	c := dial(t, s)

@@ -45,7 +45,7 @@ var loads = []Load{
 	{"x3/get/50x1", "GET", 50, 1, 3, besideAlone, 0.8, 1.0},
 	{"x3/get/50x16", "GET", 50, 16, 3, besideAlone, 0.8, 1.0},
 	{"x3/get/50x100", "GET", 50, 100, 3, besideAlone, 0.8, 1.0},
-	{"x3/get/1x1", "GET", 1, 1, 3, besideAlone, 0.8, 1.0},
+	{"x3/get/1x1", "GET", 1, 1, 3, besideAlone, 0.3, 0.4}, // see docs/adr/0029-one-clients-read.md
 }
 
 // names lists the names of loads.
