@@ -43,7 +43,8 @@ func (g *Group) lead() {
 		if err == nil {
 			announced = term
 		}
-		if refused.lasts(term, err, time.Now(), transferLimit*g.cfg.heartbeat) && g.watch.check(errTransferring) != nil {
+		if refused.lasts(term, err, time.Now(), transferLimit*g.cfg.heartbeat) {
+			_ = g.watch.check(errTransferring) // returns when the group has ended
 			return
 		}
 	}

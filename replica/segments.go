@@ -15,7 +15,7 @@ import (
 const (
 	zeroFrom  = 64 << 10 // bytes of a segment behind which zeros go ahead of the log: a small log never pays for them
 	zeroAhead = 8 << 20  // bytes of zeros ahead of the log at the most; until then as many as the segment holds
-	zeroStep  = 1 << 20  // bytes of zeros between syncs: the log waits for one step at the most
+	zeroStep  = 1 << 20  // bytes of zeros between syncs: a write or sync of the log waits for one step at the most
 	zeroBlock = 4 << 10  // a step begins and ends with a page
 )
 
@@ -139,8 +139,7 @@ type segmentWriter struct {
 func (f *segmentWriter) WriteAt(p []byte, offset int64) (int, error) {
 	f.mu.Lock()
 	f.end = max(f.end, offset+int64(len(p)))
-	ahead := min(f.end, zeroAhead)
-	short := f.end >= zeroFrom && f.zeroed < min(f.end+ahead/2, f.size)
+	short := f.end >= zeroFrom && f.zeroed < min(f.end+f.ahead()/2, f.size)
 	f.mu.Unlock()
 	if short {
 		select {
@@ -150,6 +149,9 @@ func (f *segmentWriter) WriteAt(p []byte, offset int64) (int, error) {
 	}
 	return f.WritableFile.WriteAt(p, offset)
 }
+
+// ahead returns how many zeros there should be before the end of the log. The caller holds mu.
+func (f *segmentWriter) ahead() int64 { return min(f.end, zeroAhead) }
 
 // zero writes zeros where they are lacking.
 func (s *segments) zero() {
@@ -209,7 +211,7 @@ func (f *segmentWriter) step(file *os.File) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	from := max(f.zeroed, (f.end+zeroBlock-1)/zeroBlock*zeroBlock)
-	enough := min(f.end+min(f.end, zeroAhead), f.size)
+	enough := min(f.end+f.ahead(), f.size)
 	n, err := file.WriteAt(zeros[:max(0, min(enough-from, zeroStep))], from)
 	f.zeroed = from + int64(n)
 	return n, err

@@ -142,7 +142,7 @@ func (t *transport) dropStaleSnapshot(rpc raft.RPC) bool {
 	return true
 }
 
-// settle corrects a message with entries for a node that has applied the log up to an index, and has entries up to last.
+// settle corrects a message of a leader for a node that has applied the log up to an index, and has entries up to last.
 //
 // A log may begin behind a snapshot. Raft compares what lies before new entries with the log, and refuses them if it is only in
 // the snapshot, unless nothing is behind that. So the first entry behind a snapshot was refused when it came again, because the

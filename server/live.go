@@ -124,7 +124,7 @@ func (s *Server) redisParameters() []commands.Parameter {
 		{Name: "notify-keyspace-events", Value: s.hub.Notify().String()},
 		fixed("port", port),
 		fixed("replica-read-only", "no"), // any node takes writes
-		fixed("slave-read-only", "yes"),
+		fixed("slave-read-only", "no"),
 		{Name: "slowlog-log-slower-than", Value: strconv.FormatInt(s.live.slowlog.Load(), 10)},
 		{Name: "slowlog-max-len", Value: strconv.FormatInt(s.live.slowlogLen.Load(), 10)},
 		fixed("tcp-keepalive", strconv.Itoa(int(keepAlive/time.Second))),

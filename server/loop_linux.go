@@ -192,7 +192,7 @@ func (l *loop) wait(events []unix.EpollEvent) int {
 	}
 	l.mu.Lock()
 	switch {
-	case len(l.back) > 0 || l.nudged || l.over:
+	case len(l.back) > 0 || l.nudged || l.over: // no rest
 	case l.landing > 0 && 2*l.landing >= max(l.active, l.heard) && !l.tired:
 		l.state = patient
 	default:
