@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/dtkv/dtkv/tests/harness"
@@ -68,17 +67,20 @@ func TestANodeBehindTheLogComesBackBySnapshot(t *testing.T) {
 	}
 	waiter := begin("DTKV.LOCK", "l", "600000", "WAIT", "600000", "OWNER", "second")
 	stream := begin("XREAD", "BLOCK", "0", "STREAMS", "__events__:none", "$")
-	harness.Eventually(t, "both to wait", func() bool { return field(t, late, "clients", "blocked_clients") == 2 })
+	harness.Eventually(t, "both to wait", func() bool {
+		// The place in the queue must be applied here: in a snapshot, nobody finds the answer to who asked for it.
+		queued := strings.Contains(harness.Dial(t, late.Addr).Must(t, "DTKV.LOCKINFO", "l"), "waiters\r\n:1\r\n")
+		return queued && field(t, late, "clients", "blocked_clients") == 2
+	})
 
 	w := write(t, c)
-	late.Signal(t, syscall.SIGSTOP)
-	t.Cleanup(func() { _ = syscall.Kill(late.PID(), syscall.SIGCONT) })
+	late.Pause(t)
 	read := begin("GET", "k1")
 	last := outrun(t, leader)
 	want(t, leader, ":1\r\n", "DTKV.UNLOCK", "l", "OWNER", "first")
 	conn := harness.Dial(t, leader.Addr)
 	conn.Want(t, "+OK\r\n", "SET", "k1", "new")
-	late.Signal(t, syscall.SIGCONT)
+	late.Resume(t)
 
 	if reply, err := waiter.Reply(); reply != ":2\r\n" {
 		t.Errorf("the waiter is told %q, %v; want its token", reply, err)

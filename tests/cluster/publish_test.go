@@ -3,7 +3,6 @@ package cluster
 import (
 	"fmt"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/dtkv/dtkv/tests/harness"
@@ -47,12 +46,12 @@ func TestPublishReachesAllNodes(t *testing.T) {
 	}
 
 	hung := c.Servers[1]
-	hung.Signal(t, syscall.SIGSTOP)
+	hung.Pause(t)
 	for i := range 100 {
 		publisher.Want(t, ":1\r\n", "PUBLISH", "news", digits(i))
 		hears(subscribers[2], digits(i))
 	}
-	hung.Signal(t, syscall.SIGCONT)
+	hung.Resume(t)
 
 	gone := c.Servers[2]
 	gone.Kill()

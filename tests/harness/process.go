@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -79,6 +80,30 @@ func (p *Process) Signal(t testing.TB, s syscall.Signal) {
 	if err := p.cmd.Process.Signal(s); err != nil {
 		t.Fatalf("signal %v to %s: %v", s, p.name, err)
 	}
+}
+
+// Pause stops the process with SIGSTOP and returns once each of its threads stands still: the signal takes a thread when
+// that has a processor next, and the others run on until then.
+func (p *Process) Pause(t testing.TB) {
+	t.Helper()
+	p.Signal(t, syscall.SIGSTOP)
+	Eventually(t, p.name+" to stand still", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.PID()))
+		return err == nil && len(threads) > 0 && !slices.ContainsFunc(threads, runs)
+	})
+}
+
+// runs reports whether the thread with that stat file may still run; see proc(5).
+func runs(stat string) bool {
+	line, _ := os.ReadFile(stat)
+	_, state, _ := bytes.Cut(line[max(0, bytes.LastIndexByte(line, ')')):], []byte(" "))
+	return !bytes.HasPrefix(state, []byte("T"))
+}
+
+// Resume lets a paused process go on.
+func (p *Process) Resume(t testing.TB) {
+	t.Helper()
+	p.Signal(t, syscall.SIGCONT)
 }
 
 // Stop asks the process to end (SIGTERM), waits, and returns its exit code.

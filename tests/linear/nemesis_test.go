@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -142,9 +141,9 @@ func (n *nemesis) stop(s *harness.Server) {
 
 // pause lets a node stand still for 0.5 to 5 election timeouts.
 func (n *nemesis) pause(s *harness.Server) {
-	s.Signal(n.t, syscall.SIGSTOP)
+	s.Pause(n.t)
 	n.rest(electionTimeout/2, 5*electionTimeout)
-	s.Signal(n.t, syscall.SIGCONT)
+	s.Resume(n.t)
 }
 
 func (n *nemesis) transfer() {
