@@ -141,7 +141,11 @@ func (c Config) withDefaults() Config {
 	}
 	if c.dial == nil {
 		c.dial = func(address string, timeout time.Duration) (net.Conn, error) {
-			return net.DialTimeout("tcp", address, timeout)
+			conn, err := net.DialTimeout("tcp", address, timeout)
+			if err != nil {
+				return nil, err
+			}
+			return newRawConn(conn), nil
 		}
 	}
 	if c.PeerTLS != nil {
@@ -204,6 +208,7 @@ func Open(cfg Config) (*Node, error) {
 		lock.Close()
 		return nil, fmt.Errorf("peer address: %w", err)
 	}
+	listener = rawListener{listener}
 	if cfg.PeerTLS != nil {
 		listener = encryptedListener{listener, cfg.PeerTLS}
 	}

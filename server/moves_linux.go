@@ -11,11 +11,11 @@ import (
 
 // adopt takes a connection in, if it has a descriptor. The goroutine that has the connection calls it.
 func (l *loop) adopt(c *conn) bool {
-	tcp, ok := c.sock.(*net.TCPConn)
+	bare, ok := c.sock.(bareConn) // not so over TLS
 	if !ok {
 		return false
 	}
-	sock, err := newSocket(tcp)
+	sock, err := newSocket(bare)
 	if err != nil {
 		return false
 	}

@@ -24,8 +24,14 @@ type socket struct {
 	closed bool
 }
 
+// bareConn is a connection that is no more than one descriptor of the system.
+type bareConn interface {
+	net.Conn
+	syscall.Conn
+}
+
 // newSocket takes the connection out of package net's hands. It closes sock, or leaves it alone if there is an error.
-func newSocket(sock *net.TCPConn) (*socket, error) {
+func newSocket(sock bareConn) (*socket, error) {
 	raw, err := sock.SyscallConn()
 	if err != nil {
 		return nil, err

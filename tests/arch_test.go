@@ -50,6 +50,9 @@ var allowed = map[string][]string{
 // free lists the folders that run or measure the finished program. They may import anything the module has.
 var free = []string{"tests", "bench", "docs"}
 
+// checkers are what tests of a package may import besides: they judge histories and connections.
+var checkers = []string{"github.com/anishathalye/porcupine", "golang.org/x/net/nettest"}
+
 // banned lists what a package must not import of the standard library, each for the reason given.
 var banned = []struct {
 	why      string
@@ -153,8 +156,8 @@ func TestImportsPointDown(t *testing.T) {
 		}
 		for _, imp := range s.file.Imports {
 			target := importOf(t, imp)
-			if s.test && (target == "tests/harness" || target == s.pkg || target == "github.com/anishathalye/porcupine" || strings.HasPrefix(target, "go.uber.org/goleak")) {
-				continue // What a test adds: the package from outside, the harness, the checker of histories.
+			if s.test && (target == "tests/harness" || target == s.pkg || slices.Contains(checkers, target)) {
+				continue // What a test adds: the package from outside, the harness, checkers.
 			}
 			if isStandard(target) || slices.ContainsFunc(may, func(m string) bool { return matches(m, target) }) {
 				continue
