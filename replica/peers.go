@@ -287,8 +287,15 @@ func (s *raftStream) Dial(address raft.ServerAddress, timeout time.Duration) (ne
 	}
 	h := s.hello
 	h.To = to
-	return dialPeer(s.dial, at, h, timeout)
+	conn, err := dialPeer(s.dial, at, h, timeout)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnreached, err)
+	}
+	return conn, nil
 }
+
+// errUnreached: no stream to the peer could be made.
+var errUnreached = errors.New("not reached")
 
 // dialPeer opens a stream to a peer and says hello.
 func dialPeer(dial dialer, address string, h hello, timeout time.Duration) (net.Conn, error) {

@@ -25,6 +25,7 @@ const (
 //     it would roll the state back and cut the log (issue 697);
 //   - entries behind a snapshot may come twice, and none is taken for committed that the message does not vouch for ([settle]);
 //   - a node that has nothing of the log gives no vote;
+//   - a candidate does not lose a vote to a stream that ended while nobody used it ([insist]);
 //   - it can ask a member whether it holds a term and where its log ends ([transport.ask]);
 //   - messages of an idle leader are answered later ([quiet]);
 //   - it can tell Raft what the leader has committed before the leader's Raft does ([transport.tell]);
@@ -236,14 +237,28 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 	return err
 }
 
+// insist sends a message of an election, which a voter may get twice. The library keeps streams for later, and when the other
+// end has been started anew since, it finds out by using them: a candidate would lose that voter for this election, and in
+// three nodes, one of them dead, the election. So what fails is sent again, until a stream was made for it.
+func insist(send func() error) (err error) {
+	began := time.Now()
+	for range connectionPool + 1 {
+		err = send()
+		if err == nil || errors.Is(err, errUnreached) || time.Since(began) > minRPCTimeout/2 {
+			break
+		}
+	}
+	return err
+}
+
 // RequestVote implements raft.Transport.
 func (t *transport) RequestVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
-	return t.NetworkTransport.RequestVote(id, tagged(id, target), args, resp)
+	return insist(func() error { return t.NetworkTransport.RequestVote(id, tagged(id, target), args, resp) })
 }
 
 // RequestPreVote implements raft.WithPreVote.
 func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	return t.NetworkTransport.RequestPreVote(id, tagged(id, target), args, resp)
+	return insist(func() error { return t.NetworkTransport.RequestPreVote(id, tagged(id, target), args, resp) })
 }
 
 // InstallSnapshot implements raft.Transport.
@@ -253,5 +268,5 @@ func (t *transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress,
 
 // TimeoutNow implements raft.Transport.
 func (t *transport) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
-	return t.NetworkTransport.TimeoutNow(id, tagged(id, target), args, resp)
+	return insist(func() error { return t.NetworkTransport.TimeoutNow(id, tagged(id, target), args, resp) })
 }

@@ -220,6 +220,43 @@ func TestHeartbeatsCannotUndoAVote(t *testing.T) {
 	}
 }
 
+// A candidate keeps streams to its voters, and one of these has been started anew since they were used last.
+func TestAVoteIsNotLostToAStreamThatHasEnded(t *testing.T) {
+	cfg := Config{NodeID: "a", DataDir: t.TempDir(), PeerAddr: freeAddress(t)}
+	n, _ := openSingle(t, cfg)
+	peer := rpcTo(t, n, "x")
+	elections := map[string]func() error{
+		"pre-vote": func() error {
+			return peer.RequestPreVote("a", raft.ServerAddress(n.PeerAddr()), &raft.RequestPreVoteRequest{RPCHeader: header("x")}, &raft.RequestPreVoteResponse{})
+		},
+		"vote": func() error {
+			return peer.RequestVote("a", raft.ServerAddress(n.PeerAddr()), &raft.RequestVoteRequest{RPCHeader: header("x")}, &raft.RequestVoteResponse{})
+		},
+	}
+	for name, send := range elections {
+		t.Run(name, func(t *testing.T) {
+			answers := make(chan error, connectionPool)
+			for range cap(answers) { // as many streams as are kept
+				go func() { answers <- send() }()
+			}
+			for range cap(answers) {
+				if err := <-answers; err != nil {
+					t.Fatal(err)
+				}
+			}
+			closeNode(t, n)
+			n, _ = openSingle(t, cfg)
+			if err := send(); err != nil {
+				t.Errorf("after a restart of the voter: %v", err)
+			}
+		})
+	}
+	closeNode(t, n)
+	if err := elections["vote"](); !errors.Is(err, errUnreached) {
+		t.Errorf("a voter that is gone: %v", err)
+	}
+}
+
 // slowTerm holds the writing of one term, and notices a term that goes down.
 type slowTerm struct {
 	raft.StableStore
