@@ -49,6 +49,7 @@ var harms = flag.Int("harms", 1, "times so many flips and cuts of each file")
 // A node whose files were harmed while it was down refuses to start and says which file, or serves every acknowledged
 // write. It never starts without some of them.
 func TestDamagedFilesAreNeverASilentLoss(t *testing.T) {
+	harness.Alone(t, "it is about the files of one node")
 	for _, image := range images {
 		dir, want := written(t, image.store, image.killed)
 		end := " after SIGTERM "

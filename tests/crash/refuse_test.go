@@ -60,6 +60,7 @@ func TestABusyPortIsOneClearLine(t *testing.T) {
 }
 
 func TestForeignDataDirectoriesAreLeftAlone(t *testing.T) {
+	harness.Alone(t, "it is about a process that must not start")
 	for _, tt := range []struct {
 		name  string
 		files map[string]string
@@ -96,6 +97,7 @@ func TestForeignDataDirectoriesAreLeftAlone(t *testing.T) {
 }
 
 func TestAnotherNodesDataDirectoryIsRefused(t *testing.T) {
+	harness.Alone(t, "it names the node in a flag")
 	s := harness.Start(t, harness.Options{More: []string{"--node-id", "n1"}})
 	harness.Dial(t, s.Addr).Want(t, "+OK\r\n", "SET", "k", "v")
 	s.Stop(t)
@@ -111,6 +113,7 @@ func TestAnotherNodesDataDirectoryIsRefused(t *testing.T) {
 }
 
 func TestWrongOptionsAreOneClearLine(t *testing.T) {
+	harness.Alone(t, "it is about a process that must not start")
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)

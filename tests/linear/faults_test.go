@@ -17,6 +17,7 @@ var faultsFor = flag.Duration("faults-for", 10*time.Second, "how long each clust
 
 // Clients of all nodes see one history, of values and of locks, whatever happens to the nodes meanwhile.
 func TestHistoriesThroughFaults(t *testing.T) {
+	harness.Alone(t, "it has a cluster of its own")
 	for _, nodes := range []int{3, 5} {
 		t.Run(fmt.Sprintf("%d nodes", nodes), func(t *testing.T) {
 			r := newRig(t)
@@ -28,6 +29,7 @@ func TestHistoriesThroughFaults(t *testing.T) {
 
 // Clients of all nodes see one history, however the network among these is cut.
 func TestHistoriesThroughPartitions(t *testing.T) {
+	harness.Alone(t, "it has a cluster of its own")
 	if !harness.Isolated(t) {
 		return
 	}
@@ -80,6 +82,7 @@ func (r *rig) suffer(t *testing.T, n *nemesis) {
 
 // Two servers that do not know each other pass for a cluster. The check must reject what their clients see.
 func TestTwoHistoriesAreNotOne(t *testing.T) {
+	harness.Alone(t, "it is about two nodes that know nothing of each other")
 	r := newRig(t)
 	r.cluster = &harness.Cluster{Servers: []*harness.Server{harness.Start(t, options), harness.Start(t, options)}}
 	var done sync.WaitGroup
