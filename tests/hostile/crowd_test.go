@@ -75,7 +75,7 @@ func TestChurnLeavesNothingBehind(t *testing.T) {
 	if known {
 		harness.Eventually(t, "all descriptors closed", func() bool {
 			now, _ := v.Descriptors()
-			return now <= before+2
+			return now <= before+20 // Nodes make streams to each other as they are needed; a leak would leave hundreds.
 		})
 	}
 	v.honest.Want(t, "$1\r\nv\r\n", "GET", "churn")
