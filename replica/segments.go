@@ -17,6 +17,7 @@ const (
 	zeroAhead = 8 << 20  // bytes of zeros ahead of the log at the most; until then as many as the segment holds
 	zeroStep  = 1 << 20  // bytes of zeros between syncs: a write or sync of the log waits for one step at the most
 	zeroBlock = 4 << 10  // a step begins and ends with a page
+	logCached = 1 << 20  // bytes of the log that the operating system is to keep in memory
 )
 
 // segments is the file system that raft-wal sees: our permissions, our sync mode, zeros ahead of the log, and old segments
@@ -25,6 +26,9 @@ const (
 // raft-wal reserves the blocks of a new segment, which leaves them marked as unwritten. A sync of such blocks also commits
 // the file system's journal and takes up to twice as long as one of blocks that have been written before. So zeros are
 // written ahead of the log, in the segment itself: whoever reads it finds there what he would have found without them.
+//
+// Before each step of zeros, what lies behind leaves the operating system's memory, where hardly anybody looks for it: Raft
+// keeps its newest entries itself. The zeros take the pages that this frees, instead of new ones (docs/adr/0028).
 //
 // One goroutine writes zeros, from openSegments to close.
 type segments struct {
@@ -173,8 +177,9 @@ func (s *segments) zero() {
 	}
 }
 
-// fill writes zeros, synced, until there are enough. It has its own descriptor: the first sync of raft-wal's also makes the
-// file's name durable, which must be done when that one returns, not be left to this one.
+// fill writes zeros, synced, until there are enough, each step in the room that the log behind leaves. It has its own
+// descriptor: the first sync of raft-wal's also makes the file's name durable, which must be done when that one returns, not be
+// left to this one.
 func (f *segmentWriter) fill(stopped <-chan struct{}) error {
 	file, err := os.OpenFile(f.path, os.O_WRONLY, 0)
 	if err != nil {
@@ -187,6 +192,7 @@ func (f *segmentWriter) fill(stopped <-chan struct{}) error {
 			return nil
 		default:
 		}
+		leave(file, f.written()-logCached)
 		if n, err := f.step(file); n == 0 || err != nil {
 			return err
 		}
@@ -194,6 +200,13 @@ func (f *segmentWriter) fill(stopped <-chan struct{}) error {
 			return err
 		}
 	}
+}
+
+// written returns where the log ends.
+func (f *segmentWriter) written() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.end
 }
 
 // forgo has the segment never lack zeros again.
