@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -86,5 +87,41 @@ func each(t *testing.T, end string, fn func(name, text string)) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+var (
+	kindDeclared = regexp.MustCompile(`(?m)^\t([A-Z]\w+) +(?:Kind += iota \+ 1 )?//`)
+	kindListed   = regexp.MustCompile(`(?m)^\| ([A-Z]\w+) \|`)
+)
+
+func TestTheKindsOfPlansAreThoseOfTheCode(t *testing.T) {
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	between := func(from, to string, path ...string) string {
+		t.Helper()
+		text, err := os.ReadFile(filepath.Join(append([]string{root}, path...)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, found := strings.Cut(string(text), from)
+		part, _, ended := strings.Cut(rest, to)
+		if !found || !ended {
+			t.Fatalf("%v has no part from %q to %q", path, from, to)
+		}
+		return part
+	}
+	names := func(found [][]string) (list []string) {
+		for _, m := range found {
+			list = append(list, m[1])
+		}
+		return list
+	}
+	code := names(kindDeclared.FindAllStringSubmatch(between("type Kind uint8", "\n)", "commands", "plan.go"), -1))
+	told := names(kindListed.FindAllStringSubmatch(between("| kind | what the server does with it |", "\n\n", "docs", "architecture.md"), -1))
+	if len(code) == 0 || !slices.Equal(code, told) {
+		t.Errorf("docs/architecture.md lists the kinds %q, commands/plan.go has %q", told, code)
 	}
 }
