@@ -28,6 +28,7 @@ const (
 //   - a candidate does not lose a vote to a stream that ended while nobody used it ([insist]);
 //   - it can ask a member whether it holds a term and where its log ends ([transport.ask]);
 //   - messages of an idle leader are answered later ([quiet]);
+//   - members that do not answer are not sent entries in vain, and so get them at once when they are back ([absences]);
 //   - it can tell Raft what the leader has committed before the leader's Raft does ([transport.tell]);
 //   - entries go to followers while the leader's disk writes them ([ahead]).
 //
@@ -45,6 +46,7 @@ type transport struct {
 	hints    hints
 	sent     sent
 	quiet    *quiet
+	absent   absences
 	ahead    ahead
 }
 
@@ -68,6 +70,7 @@ func newTransport(id string, stream *raftStream, logger raftLog, timeout time.Du
 		hints:            hints{told: make(chan struct{}, 1)},
 		quiet:            newQuiet(),
 	}
+	t.absent.ended = t.quiet.ended
 	t.ahead.send = func(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, answer *raft.AppendEntriesResponse) error {
 		return inner.AppendEntries(id, tagged(id, target), args, answer)
 	}
@@ -217,11 +220,18 @@ const addressTag = "@"
 
 // AppendEntries implements raft.Transport.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	replication := isReplication(args)
+	if replication {
+		if _, err := t.absent.await(id, func() bool { return t.wanted(id, target, args.Term) }); err != nil {
+			return err
+		}
+	}
 	idle := t.quiet.idle(id, args)
 	err := t.ahead.answer(id, args, resp)
 	if errors.Is(err, errNotAhead) {
 		err = t.NetworkTransport.AppendEntries(id, tagged(id, target), args, resp)
 	}
+	t.absent.note(id, replication, err)
 	if err == nil {
 		t.sent.note(id, resp)
 	}
@@ -261,9 +271,15 @@ func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, 
 	return insist(func() error { return t.NetworkTransport.RequestPreVote(id, tagged(id, target), args, resp) })
 }
 
-// InstallSnapshot implements raft.Transport.
+// InstallSnapshot implements raft.Transport. What was opened for a member that was away meanwhile may be the newest no more, so
+// Raft is told to open it again.
 func (t *transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
-	return t.NetworkTransport.InstallSnapshot(id, tagged(id, target), args, resp, data)
+	if waited, _ := t.absent.await(id, func() bool { return t.wanted(id, target, args.Term) }); waited {
+		return errAbsent
+	}
+	err := t.NetworkTransport.InstallSnapshot(id, tagged(id, target), args, resp, data)
+	t.absent.note(id, true, err)
+	return err
 }
 
 // TimeoutNow implements raft.Transport.
