@@ -1,6 +1,11 @@
 package commands
 
 import (
+	"cmp"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
 	"github.com/dtkv/dtkv/resp"
 )
 
@@ -49,6 +54,13 @@ type ClusterNode struct {
 	Up      bool   // it answers the node that was asked
 	Last    uint64 // index of its newest log entry, 0 when it does not answer
 	Version string // release; empty when not known
+}
+
+func (n *ClusterNode) state() string {
+	if n.Up {
+		return "up"
+	}
+	return "down"
 }
 
 // role is what a member does.
@@ -107,11 +119,12 @@ var clusterCommand = Command{
 		nodeCommand("remove", "Removes a node for good. The leader hands its leadership over first. A node that was removed "+
 			"stops, and comes back only with an empty data directory", RemoveNode),
 		{
-			Name: "dtkv.cluster|status", Arity: 2, Flags: clusterFlags | Loading | Stale,
+			Name: "dtkv.cluster|status", Arity: -2, Flags: clusterFlags | Loading | Stale,
 			Group: "cluster", Since: "0.1.0", Complexity: "O(N) in the number of nodes",
 			Summary: "Answers a map about the group of the database: its state (ok, degraded: a member does not answer, down: no " +
-				"leader), who leads, how many vote",
-			Plan: planSurvey(printCluster),
+				"leader), who leads, how many vote; with TABLE a table for people, which has the members too",
+			Syntax: "[TABLE]",
+			Plan:   planStatus,
 		},
 		{
 			Name: "dtkv.cluster|transfer", Arity: -2, Flags: clusterFlags,
@@ -168,16 +181,51 @@ func planSurvey(print func(*resp.Writer, Cluster)) func(*resp.Args, Settings) (P
 	return func(*resp.Args, Settings) (Plan, error) { return Plan{Kind: Administer, Survey: print}, nil }
 }
 
-func printCluster(w *resp.Writer, c Cluster) {
-	voters, up := 0, 0
-	for _, n := range c.Members {
-		if n.Voter {
-			voters++
+func planStatus(a *resp.Args, s Settings) (Plan, error) {
+	switch words := a.Rest(); {
+	case len(words) == 0:
+		return planSurvey(printCluster)(a, s)
+	case len(words) == 1 && equalFold(words[0], "table"):
+		return planSurvey(printTable)(a, s)
+	}
+	return Plan{}, resp.ErrSyntax
+}
+
+// voters counts the members that vote, and those of them that answer.
+func (c *Cluster) voters() (all, up int) {
+	for i := range c.Members {
+		if n := &c.Members[i]; n.Voter {
+			all++
 			if n.Up {
 				up++
 			}
 		}
 	}
+	return all, up
+}
+
+// printTable prints lines for people, an array of statuses like those of HELP: redis-cli shows them as they are.
+func printTable(w *resp.Writer, c Cluster) {
+	voters, up := c.voters()
+	var text strings.Builder
+	fmt.Fprintf(&text, "cluster %s, group %d: %s; leader %s, term %d; %d of %d voters answer, %d are needed\n",
+		c.ID, c.Group, c.state(), cmp.Or(c.Leader, "-"), c.Term, up, voters, voters/2+1)
+	t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "NODE\tROLE\tSTATE\tCLIENTS AT\tPEERS AT\tLAST INDEX\tRELEASE")
+	for i := range c.Members {
+		n := &c.Members[i]
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", n.ID, c.role(n), n.state(), cmp.Or(n.Client, "-"), n.Address, n.Last, cmp.Or(n.Version, "-"))
+	}
+	_ = t.Flush() // a strings.Builder takes everything
+	lines := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
+	w.Array(len(lines))
+	for _, line := range lines {
+		w.Simple(line)
+	}
+}
+
+func printCluster(w *resp.Writer, c Cluster) {
+	voters, up := c.voters()
 	count := func(name string, n int) {
 		w.BulkString(name)
 		w.Int(int64(n))
@@ -204,7 +252,7 @@ func printNodes(w *resp.Writer, c Cluster) {
 		w.Map(7)
 		field(w, "id", n.ID)
 		field(w, "role", c.role(n))
-		field(w, "state", map[bool]string{true: "up", false: "down"}[n.Up])
+		field(w, "state", n.state())
 		field(w, "address", n.Address)
 		field(w, "client", n.Client)
 		w.BulkString("last-index")

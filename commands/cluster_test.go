@@ -38,6 +38,8 @@ func TestChangesThatAreNone(t *testing.T) {
 		{[]string{"DTKV.CLUSTER", "ADD", "n4", "h:1", "VOTER"}, "-ERR syntax error\r\n"},
 		{[]string{"DTKV.CLUSTER", "ADD", "n4", "h:1", "LEARNER", "n5"}, "-ERR syntax error\r\n"},
 		{[]string{"DTKV.CLUSTER", "TRANSFER", "n4", "n5"}, "-ERR syntax error\r\n"},
+		{[]string{"DTKV.CLUSTER", "STATUS", "CHART"}, "-ERR syntax error\r\n"},
+		{[]string{"DTKV.CLUSTER", "STATUS", "TABLE", "TABLE"}, "-ERR syntax error\r\n"},
 		{[]string{"DTKV.CLUSTER", "REMOVE"}, "-ERR wrong number of arguments for 'dtkv.cluster|remove' command\r\n"},
 	} {
 		if got := r.do(test.argv...); got != test.want {
@@ -62,6 +64,15 @@ func TestASurveyOfTheCluster(t *testing.T) {
 		"$8\r\nlearners\r\n:1\r\n$12\r\ncommit-index\r\n:12\r\n$13\r\napplied-index\r\n:11\r\n"
 	if got := r.do("DTKV.CLUSTER", "STATUS"); got != want {
 		t.Errorf("status:\n got %q\nwant %q", got, want)
+	}
+	want = "*6\r\n+cluster c, group 0: degraded; leader n1, term 7; 2 of 3 voters answer, 2 are needed\r\n" +
+		"+NODE  ROLE     STATE  CLIENTS AT  PEERS AT  LAST INDEX  RELEASE\r\n" +
+		"+n1    leader   up     h1:1        h1:2      12          1\r\n" +
+		"+n2    voter    up     -           h2:2      11          -\r\n" +
+		"+n3    voter    down   -           h3:2      0           -\r\n" +
+		"+n4    learner  up     -           h4:2      3           -\r\n"
+	if got := r.do("DTKV.CLUSTER", "STATUS", "table"); got != want {
+		t.Errorf("table:\n got %q\nwant %q", got, want)
 	}
 	r.cluster.Members = r.cluster.Members[2:3]
 	want = "*1\r\n*14\r\n$2\r\nid\r\n$2\r\nn3\r\n$4\r\nrole\r\n$5\r\nvoter\r\n$5\r\nstate\r\n$4\r\ndown\r\n$7\r\naddress\r\n$4\r\nh3:2\r\n" +

@@ -80,7 +80,7 @@ func (c *Command) markdown(text *strings.Builder, heading string) {
 	}
 	fmt.Fprintf(text, "%s.\n", c.Summary)
 	origin, differs := "Redis", "Differs from Redis: "
-	if c.Group == "dtkv" {
+	if strings.HasPrefix(c.Name, "dtkv.") {
 		origin, differs = "dtkv", ""
 	}
 	if c.Differs != "" {
