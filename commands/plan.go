@@ -41,9 +41,11 @@ type Plan struct {
 	Long bool
 
 	// A Transaction's step, and the keys of TxnWatch.
-	Txn      TxnAction
-	Database int32 // of a Select
-	Watch    [][]byte
+	Txn   TxnAction
+	Watch [][]byte
+
+	// Where a Select turns to.
+	Database int32
 
 	// A Subscribe: what to subscribe to.
 	Sub Subscription
@@ -60,7 +62,7 @@ type Plan struct {
 	Read func(w *resp.Writer, v fsm.View)
 	Key  []byte
 
-	// A Local prints its one reply; only CLIENT REPLY OFF and SKIP print none.
+	// A Local prints its one reply; only CLIENT REPLY OFF and SKIP, and a SHUTDOWN that is obeyed, print none.
 	Local func(w *resp.Writer, s Session)
 
 	// An Administer: a change of the members of a group or of the groups, answered with OK; or else what prints them; or else the

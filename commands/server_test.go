@@ -105,6 +105,23 @@ func TestServerCommands(t *testing.T) {
 			< :1700000000
 			> MODULE LIST
 			< *0`},
+		{"BGSAVE begins one snapshot at a time", `
+			> BGSAVE NOW
+			< -ERR syntax error
+			> BGSAVE SCHEDULE
+			< +Background saving started
+			> BGSAVE
+			< -ERR Background save already in progress`},
+		{"SHUTDOWN is careful with its arguments, and says nothing when it obeys", `
+			> SHUTDOWN later
+			< -ERR syntax error
+			> SHUTDOWN SAVE NOSAVE
+			< -ERR syntax error
+			> SHUTDOWN NOW ABORT
+			< -ERR syntax error
+			> SHUTDOWN ABORT
+			< -ERR No shutdown in progress.
+			> SHUTDOWN NOSAVE NOW FORCE`},
 		{"WAIT checks its arguments and never waits", `
 			> WAIT 0 0
 			< :0

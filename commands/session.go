@@ -99,6 +99,11 @@ type Node interface {
 	UnixMicro() int64
 	// LastSave is when the last snapshot was finished (or else when the node started), in seconds since the epoch.
 	LastSave() int64
+	// Save has a snapshot of the group of the connection's database be taken soon. It reports false when one is being taken. The
+	// error is a *resp.Error, while there is no group yet.
+	Save() (begun bool, err error)
+	// Shutdown has the node stop, which ends the connection. The error is a *resp.Error that says why it does not.
+	Shutdown() error
 	// Role describes this node's part in the group of the connection's database.
 	Role() Role
 	// Info returns the named sections, in the order in which INFO prints them; names are in lower case and unknown ones

@@ -21,6 +21,8 @@ var Table = []Command{
 	roleCommand,
 	timeCommand,
 	lastsaveCommand,
+	bgsaveCommand,
+	shutdownCommand,
 	configCommand,
 	moduleCommand,
 	memoryCommand,

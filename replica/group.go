@@ -71,6 +71,9 @@ type Group struct {
 	applied    atomic.Uint64                     // index of the newest entry folded in
 	logged     atomic.Int64                      // bytes of log since the newest snapshot was begun
 	snapshots  atomic.Uint64                     // taken since the start of the process
+	saving     atomic.Bool                       // one is being taken, or will be at once
+	unsaved    atomic.Bool                       // the newest one failed
+	saves      chan struct{}                     // holds one value while one was asked for
 	newest     atomic.Pointer[raft.SnapshotMeta] // the newest snapshot on disk, zero if there is none
 
 	configured atomic.Pointer[configuration] // the newest committed configuration, never nil
@@ -139,6 +142,7 @@ func openGroup(n *Node, p place) (*Group, error) {
 
 		changing: make(chan struct{}, 1),
 		stirred:  make(chan struct{}, 1),
+		saves:    make(chan struct{}, 1),
 		unlinked: make(chan struct{}, 1),
 		deposed:  make(chan struct{}, 1),
 	}

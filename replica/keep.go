@@ -33,8 +33,8 @@ func (g *Group) keepMark() {
 // snapshotPoll is how often the rules for a snapshot are looked at.
 const snapshotPoll = 250 * time.Millisecond
 
-// keepSnapshots takes a snapshot when the log since the last one is long in entries, bytes or time. The bytes must also
-// exceed the size of the last snapshot, so that a large state is not written more often than its log.
+// keepSnapshots takes a snapshot when one was asked for, and when the log since the last one is long in entries, bytes or time.
+// The bytes must also exceed the size of the last snapshot, so that a large state is not written more often than its log.
 func (g *Group) keepSnapshots() {
 	tick := time.NewTicker(snapshotPoll)
 	defer tick.Stop()
@@ -43,24 +43,42 @@ func (g *Group) keepSnapshots() {
 		select {
 		case <-g.stopped:
 			return
+		case <-g.saves:
 		case <-tick.C:
+			entries, newest := g.unsnapped()
+			switch {
+			case entries == 0:
+				last = time.Now()
+				continue
+			case entries >= g.cfg.SnapshotEntries:
+			case g.logged.Load() >= max(g.cfg.SnapshotBytes, newest.Size):
+			case time.Since(last) >= g.cfg.SnapshotInterval:
+			default:
+				continue
+			}
+			g.saving.Store(true)
 		}
-		entries, newest := g.unsnapped()
-		switch {
-		case entries == 0:
-			last = time.Now()
-			continue
-		case entries >= g.cfg.SnapshotEntries:
-		case g.logged.Load() >= max(g.cfg.SnapshotBytes, newest.Size):
-		case time.Since(last) >= g.cfg.SnapshotInterval:
-		default:
-			continue
-		}
-		if err := g.Snapshot(); err != nil {
+		err := g.Snapshot()
+		if err != nil {
 			g.cfg.Logger.Error("taking a snapshot failed", "group", g.id, "error", err)
 		}
+		g.unsaved.Store(err != nil)
+		g.saving.Store(false)
 		last = time.Now()
 	}
+}
+
+// Save has a snapshot be taken at once, whether the rules call for one or not, and does not wait for it. It reports false when
+// one is being taken.
+func (g *Group) Save() bool {
+	if !g.saving.CompareAndSwap(false, true) {
+		return false
+	}
+	select {
+	case g.saves <- struct{}{}:
+	default: // it was asked for while another one began
+	}
+	return true
 }
 
 // Snapshot takes a snapshot now and drops the log that it makes unnecessary. It returns when the snapshot is durable;

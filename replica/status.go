@@ -34,6 +34,8 @@ type Status struct {
 	SnapshotTerm  uint64
 	SnapshotBytes int64
 	Snapshots     uint64 // taken since the start of the process
+	Saving        bool   // one is being taken
+	Unsaved       bool   // the newest one failed
 	LogBytes      int64  // logged since the newest snapshot was begun
 
 	Queued   int64 // bytes of operations that wait for their turn
@@ -74,6 +76,8 @@ func (g *Group) Status() Status {
 		SnapshotTerm:  newest.Term,
 		SnapshotBytes: newest.Size,
 		Snapshots:     g.snapshots.Load(),
+		Saving:        g.saving.Load(),
+		Unsaved:       g.unsaved.Load(),
 		LogBytes:      g.logged.Load(),
 		ReadIndexes:   g.counts.readIndexes.Load(),
 		Forwarded:     g.counts.forwarded.Load(),

@@ -138,6 +138,7 @@ func (g *fakeGroup) Status() replica.Status {
 	}
 }
 
+func (g *fakeGroup) Save() bool                  { return true }
 func (g *fakeGroup) Ready(context.Context) error { return nil }
 
 func (g *fakeGroup) setFail(err error) {

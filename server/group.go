@@ -30,6 +30,8 @@ type group interface {
 	Origin() uint64
 	// Status neither blocks nor waits for the group to be current.
 	Status() replica.Status
+	// Save has a snapshot be taken soon. It reports false when one is being taken.
+	Save() bool
 	// Ready returns nil once the group serves reads and writes.
 	Ready(ctx context.Context) error
 }
@@ -49,4 +51,5 @@ func (loading) Stale(func(fsm.View)) error                       { return errLoa
 func (loading) FrozenStale() (fsm.View, error)                   { return fsm.View{}, errLoading }
 func (loading) Origin() uint64                                   { return 0 }
 func (loading) Status() replica.Status                           { return replica.Status{} }
+func (loading) Save() bool                                       { return false }
 func (loading) Ready(context.Context) error                      { return errLoading }

@@ -62,6 +62,11 @@ func TestADatabaseIsServedWhereverItLives(t *testing.T) {
 			[]string{"+OK", "+OK", "$1", "v", ":1", ":1"},
 		},
 		{"RESET goes home", []string{"CLIENT SETNAME me", "SELECT 3", "RESET", "CLIENT GETNAME", "SET k home", "GET k", "DEL k"}, []string{"+OK", "+OK", "+RESET", "$-1", "+OK", "$4", "home", ":1"}},
+		{
+			"the end of somebody else's node",
+			[]string{"SELECT 3", "SHUTDOWN", "PING"},
+			[]string{"+OK", "-ERR database 3 is served by another node, which would stop; SELECT 0 first", "+PONG"},
+		},
 		{"QUIT", []string{"SELECT 3", "PING", "QUIT", "PING"}, []string{"+OK", "+PONG", "+OK"}},
 		{"what is no command", []string{"SELECT 3", "*1", "x"}, []string{"+OK", "-ERR Protocol error: expected '$', got 'x'"}},
 		{"the last words of a client that has nothing more to say", []string{"SELECT 3", "PING"}, []string{"+OK", "+PONG"}},

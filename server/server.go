@@ -61,6 +61,8 @@ type Server struct {
 	greeting  atomic.Int64  // clients that have not agreed on how to encrypt yet
 	open      context.Context
 	shut      context.CancelFunc // ends open: no more clients
+	leaving   chan struct{}      // closed when a client wants the node to stop
+	leave     func()             // closes it
 
 	clients registry
 	errors  errorCounts
@@ -90,6 +92,8 @@ func newServer(cfg Config) *Server {
 	s.runID = hex.EncodeToString(id[:])
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.open, s.shut = context.WithCancel(s.ctx)
+	s.leaving = make(chan struct{})
+	s.leave = sync.OnceFunc(func() { close(s.leaving) })
 	s.live.init(&s.cfg)
 	s.hub = s.newHub()
 	s.broadcast = newBroadcast(s.ctx, s.publish)
@@ -201,11 +205,13 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // Ready returns nil once the node serves reads and writes.
 func (s *Server) Ready(ctx context.Context) error { return s.group(0).Ready(ctx) }
 
-// Serve runs until ctx ends, then stops as Close does. It returns early with the reason when the node must not go on,
+// Serve runs until ctx ends or a client wants the node to stop, then stops as Close does. It returns early with the reason when the node must not go on,
 // and then the process should end: the disk that failed may hang whatever touches it.
 func (s *Server) Serve(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
+		return s.Close()
+	case <-s.leaving:
 		return s.Close()
 	case err := <-s.node.Fatal():
 		s.draining.Store(true)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/dtkv/dtkv/commands"
 	"github.com/dtkv/dtkv/fsm"
+	"github.com/dtkv/dtkv/resp"
 )
 
 var _ commands.Session = (*conn)(nil)
@@ -156,6 +157,25 @@ func (c *conn) UnixMicro() int64 { return time.Now().UnixMicro() }
 
 // LastSave is when the last snapshot was finished, or else when the node started.
 func (c *conn) LastSave() int64 { return c.srv.lastSave(c.group.Status()) }
+
+// Save has a snapshot of the connection's group be taken.
+func (c *conn) Save() (begun bool, err error) {
+	if _, waiting := c.group.(loading); waiting {
+		return false, readVerdict(errLoading)
+	}
+	return c.group.Save(), nil
+}
+
+// Shutdown has the node stop.
+func (c *conn) Shutdown() error {
+	if c.inlet != nil {
+		return resp.Errorf("ERR", "database %d is served by another node, which would stop; SELECT 0 first", c.settings.Database)
+	}
+	c.srv.log.Info("a client has this node stop", "client", c.id, "addr", addrText(c.sock.RemoteAddr()))
+	c.closing = true
+	c.srv.leave()
+	return nil
+}
 
 // Role is this node's part in the connection's group.
 func (c *conn) Role() commands.Role { return role(c.group.Status()) }
