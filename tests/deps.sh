@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond Go, and only what is missing: Redis as the yardstick of replies and speed, its tools,
-# redis-py, Node.js, the two Node.js clients, and what cuts networks. It asks nothing and always succeeds: where it may not
+# redis-py, Node.js, the two Node.js clients, what cuts networks, and what the page on operating uses. It asks nothing and always succeeds: where it may not
 # install, it says so, and the tests tell what they had to leave out.
 set -uo pipefail
 cd "$(dirname "$0")"
@@ -17,6 +17,7 @@ need redis-server command -v redis-server
 need redis-tools command -v redis-benchmark
 need python3-redis /usr/bin/python3 -c 'import redis'
 need iproute2 command -v ip
+need openssl command -v openssl
 need nftables command -v nft
 need nodejs command -v node
 need npm command -v npm

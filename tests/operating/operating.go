@@ -1,0 +1,2 @@
+// Package operating does what docs/operating.md says, command by command. The package has nothing but tests.
+package operating
