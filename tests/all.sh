@@ -18,7 +18,7 @@ code=$?
 
 echo "The same through a node that follows, of a cluster of three:"
 DTKV_TEST_CLUSTER=follower go test -count=1 -shuffle=on -timeout 20m "$@" \
-	./client ./tests/clients ./tests/compat ./tests/crash ./tests/hostile ./tests/linear ./tests/start ./tests/watch || code=1
+	./client ./docs ./tests/clients ./tests/compat ./tests/crash ./tests/hostile ./tests/linear ./tests/start ./tests/watch || code=1
 
 if [ -s "$DTKV_ALONE" ]; then
 	echo "NOT RUN through a node that follows:"

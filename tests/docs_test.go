@@ -80,3 +80,28 @@ func hasAnchor(text, anchor string) bool {
 	}
 	return false
 }
+
+// required finds what a go.mod asks for by itself.
+var required = regexp.MustCompile(`(?m)^\t(\S+) (v\S+)$`)
+
+// Each library has its reason, and the version that it was chosen at.
+func TestEveryDependencyHasItsReason(t *testing.T) {
+	read := func(name ...string) string {
+		text, err := os.ReadFile(filepath.Join(append([]string{root(t)}, name...)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	why := read("docs", "adr", "0005-libraries.md")
+	found := required.FindAllStringSubmatch(read("go.mod"), -1)
+	if len(found) == 0 {
+		t.Fatal("go.mod requires nothing")
+	}
+	for _, m := range found {
+		name, _ := strings.CutPrefix(m[1], "github.com/")
+		if !strings.Contains(why, name+" "+m[2]) {
+			t.Errorf("docs/adr/0005-libraries.md does not say why %s %s", m[1], m[2])
+		}
+	}
+}
