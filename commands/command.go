@@ -247,6 +247,11 @@ func planCommandList(a *resp.Args, _ Settings) (Plan, error) {
 			return Plan{}, resp.ErrSyntax
 		}
 	}
+	return planNames(want)
+}
+
+// planNames plans the names of the commands and subcommands that are wanted.
+func planNames(want func(*Command) bool) (Plan, error) {
 	return Plan{describe: func(w *resp.Writer, table []Command, _ *Command) {
 		var names []string
 		for i := range table {

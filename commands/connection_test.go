@@ -166,6 +166,11 @@ func TestLoggingIn(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", s.argv, got, s.want)
 		}
 	}
+	for _, argv := range [][]string{{"ACL", "LIST"}, {"ACL", "GETUSER", "default"}} {
+		if got := r.do(argv...); strings.Contains(got, "nopass") || !strings.Contains(got, "+@all") {
+			t.Errorf("%q where there is a password: %q", argv, got)
+		}
+	}
 	if got := r.do("HELLO", "3", "AUTH", "default", "secret"); !strings.HasPrefix(got, "%7\r\n") {
 		t.Errorf("HELLO with the password: %q", got)
 	}

@@ -24,6 +24,7 @@ var Table = []Command{
 	bgsaveCommand,
 	shutdownCommand,
 	configCommand,
+	aclCommand,
 	moduleCommand,
 	memoryCommand,
 	waitCommand,
