@@ -44,7 +44,7 @@ var allowed = map[string][]string{
 		"github.com/prometheus/client_golang/...", // see docs/adr/0019
 	},
 	"client":   {"resp", "github.com/redis/go-redis/v9"},
-	"cmd/dtkv": {"server", "replica", "backup", "fsm"},
+	"cmd/dtkv": {"server", "replica", "backup", "fsm", "latency"},
 }
 
 // free lists the folders that run or measure the finished program. They may import anything the module has.

@@ -22,6 +22,7 @@ type client struct {
 	conn net.Conn
 	r    *bufio.Reader
 	due  time.Time // when all must have been said; zero: never
+	out  []byte    // what was sent last
 }
 
 func (p program) ask(addr string) (*client, error) {
@@ -53,11 +54,18 @@ func (c *client) limit() time.Time {
 }
 
 // send sends a command.
-func (c *client) send(args ...string) error {
-	out := fmt.Appendf(nil, "*%d\r\n", len(args))
-	for _, a := range args {
-		out = fmt.Appendf(out, "$%d\r\n%s\r\n", len(a), a)
+func (c *client) send(args ...string) error { return c.sendAll([][]string{args}) }
+
+// sendAll sends commands as a pipeline.
+func (c *client) sendAll(commands [][]string) error {
+	out := c.out[:0]
+	for _, args := range commands {
+		out = fmt.Appendf(out, "*%d\r\n", len(args))
+		for _, a := range args {
+			out = fmt.Appendf(out, "$%d\r\n%s\r\n", len(a), a)
+		}
 	}
+	c.out = out
 	if err := c.conn.SetWriteDeadline(c.limit()); err != nil {
 		return err
 	}

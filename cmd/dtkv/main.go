@@ -32,6 +32,7 @@ const help = `dtkv is a coordination service that speaks the Redis protocol.
   dtkv health [--ready]            ask the node of this machine how it is; for supervisors
   dtkv status [flags]              show the nodes and groups of a cluster; --watch goes on
   dtkv doctor [flags]              look for what is wrong with a cluster, and say what to do
+  dtkv bench [flags]               measure how fast a node answers
   dtkv inspect log [flags]         print the log of a node as text
   dtkv inspect snapshot [flags]    print the newest snapshot of a node as text
   dtkv version                     print the release
@@ -41,7 +42,7 @@ Without arguments it serves on 127.0.0.1:6379 with its data in ./dtkv-data. Then
 `
 
 // explained are the sub-commands that have a --help of their own.
-var explained = []string{"serve", "demo", "backup", "restore", "recover", "health", "status", "doctor", "inspect"}
+var explained = []string{"serve", "demo", "backup", "restore", "recover", "health", "status", "doctor", "bench", "inspect"}
 
 // program is one run of the command: what main passes in, and tests replace.
 type program struct {
@@ -103,6 +104,8 @@ func (p program) command(args []string) error {
 		return p.status(args)
 	case "doctor":
 		return p.doctor(args)
+	case "bench":
+		return p.bench(args)
 	case "inspect":
 		return p.inspect(args)
 	case "version":

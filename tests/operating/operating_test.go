@@ -185,6 +185,7 @@ func (g *guide) losesAQuorum() {
 	g.follow("rm -r d2 d3")
 	g.well("7001", "3")
 	g.follow("rm -r d1.before-recover-1")
+	g.follow("dtkv bench")
 }
 
 // upgrades restarts all nodes in turn; that they then run another release is the part of TestARollingUpgrade.
