@@ -106,6 +106,9 @@ type Config struct {
 	heartbeat time.Duration // election and heartbeat timeout; tests shorten it; default 500 ms
 	stall     *stallPoint   // tests hold store calls here; nil otherwise
 
+	// stable lets tests stand before the store of term and vote; nil otherwise
+	stable func(raft.StableStore) raft.StableStore
+
 	now func() time.Time // tests step the clock on the wall; default time.Now
 
 	// dial opens a stream to a peer address; tests cut nodes off here; default TCP

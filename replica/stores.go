@@ -75,6 +75,9 @@ func openStores(dir string, cfg Config, watch *watchdog, logger raftLog) (s *sto
 	}
 	s.closers = append(s.closers, stable.Close)
 	s.stable = &checkedStable{StableStore: stable, watch: watch}
+	if cfg.stable != nil {
+		s.stable.StableStore = cfg.stable(stable)
+	}
 
 	log, closeLog, err := openLog(dir, cfg, s.discards, logger)
 	if err != nil {

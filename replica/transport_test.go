@@ -184,14 +184,19 @@ func TestEntriesBehindASnapshotMayComeAgain(t *testing.T) {
 func TestHeartbeatsCannotUndoAVote(t *testing.T) {
 	addresses := []string{freeAddress(t), freeAddress(t), freeAddress(t)}
 	peers := []Peer{{"f", addresses[0]}, {"a", addresses[1]}, {"b", addresses[2]}}
-	n, err := Open(Config{DataDir: t.TempDir(), NodeID: "f", PeerAddr: addresses[0], Peers: peers, Logger: quietLogger(), heartbeat: time.Minute})
+	slow := &slowTerm{term: 6, entered: make(chan struct{}), released: make(chan struct{})}
+	n, err := Open(Config{
+		DataDir: t.TempDir(), NodeID: "f", PeerAddr: addresses[0], Peers: peers, Logger: quietLogger(), heartbeat: time.Minute,
+		stable: func(s raft.StableStore) raft.StableStore {
+			slow.StableStore = s
+			return slow
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer closeNode(t, n)
 	g, _ := n.Group(0)
-	slow := &slowTerm{StableStore: g.stores.stable.StableStore, term: 6, entered: make(chan struct{}), released: make(chan struct{})}
-	g.stores.stable.StableStore = slow
 
 	a, b := rpcTo(t, n, "a"), rpcTo(t, n, "b")
 	beaten := make(chan raft.AppendEntriesResponse, 1)
