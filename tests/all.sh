@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs every test: all.sh [flags of go test]. Then what clients see is tested once more, through a node that follows. At the
-# end it lists by name what was not run. With CI=true, or with DTKV_REQUIRE_ALL=1, a test that does not run for want of a tool
+# Runs every test: all.sh [flags of go test]. Then what clients see is tested once more, through a node that follows, and the
+# packages with the race detector, but for replica, which takes minutes (make race has it). At the end it lists by name what was not
+# run. With CI=true, or with DTKV_REQUIRE_ALL=1, a test that does not run for want of a tool
 # is a failure instead.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -19,6 +20,9 @@ code=$?
 echo "The same through a node that follows, of a cluster of three:"
 DTKV_TEST_CLUSTER=follower go test -count=1 -shuffle=on -timeout 20m "$@" \
 	./client ./docs ./tests/clients ./tests/compat ./tests/crash ./tests/hostile ./tests/linear ./tests/start ./tests/watch || code=1
+
+echo "The same packages with the race detector:"
+go test -race -count=1 -shuffle=on -timeout 20m "$@" $(go list ./... | grep -v -e /tests -e /bench -e /docs -e /replica) || code=1
 
 if [ -s "$DTKV_ALONE" ]; then
 	echo "NOT RUN through a node that follows:"
