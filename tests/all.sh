@@ -21,7 +21,7 @@ echo "The same through a node that follows, of a cluster of three:"
 DTKV_TEST_CLUSTER=follower go test -count=1 -shuffle=on -timeout 20m "$@" \
 	./client ./docs ./tests/clients ./tests/compat ./tests/crash ./tests/hostile ./tests/linear ./tests/start ./tests/watch || code=1
 
-echo "The same packages with the race detector:"
+echo "The packages with the race detector:"
 go test -race -count=1 -shuffle=on -timeout 20m "$@" $(go list ./... | grep -v -e /tests -e /bench -e /docs -e /replica) || code=1
 
 if [ -s "$DTKV_ALONE" ]; then
