@@ -27,7 +27,7 @@ type loop struct {
 	reads  []*conn // units of this round whose reads need a confirmed leader
 
 	flights  map[group]*flight // entries of this loop's making that are on their way
-	answered bool              // some were: look for what they ask next before more goes
+	answered bool              // some clients were: look for what they ask next before another entry goes, or a round of reads begins
 	company  int               // how many they and those who wait were
 	took     time.Duration     // by a flight, on average
 
@@ -161,8 +161,8 @@ func (l *loop) run() {
 		}
 		if !l.answered {
 			l.propose()
+			l.confirm()
 		}
-		l.confirm()
 		if now := time.Now(); nudged || now.Sub(swept) >= sweepEvery {
 			swept = now
 			l.sweep(now)

@@ -56,6 +56,7 @@ func (l *loop) land(c *conn) bool {
 	case c.landed != nil:
 		c.failReads(readVerdict(c.landed))
 	default:
+		l.answered = true
 		_ = c.group.Stale(c.lookFunc) // fails when the group has ended, and the rest will learn that
 		return l.looked(c)
 	}
