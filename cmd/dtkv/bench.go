@@ -66,18 +66,26 @@ func (p program) bench(args []string) error {
 	b.value = strings.Repeat("v", b.size)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	c, err := p.ask(b.addr)
-	if err != nil {
+	if err := b.once("DTKV.MKDIR", b.dir); err != nil {
 		return unasked(b.addr, err)
 	}
-	defer c.close()
-	if _, err := c.do("DTKV.MKDIR", b.dir); err != nil {
-		return err
+	if err = b.fill(ctx); err == nil {
+		err = b.run(ctx)
 	}
-	err = errors.Join(b.fill(c), b.run(ctx))
-	if _, gone := c.do("DTKV.RMDIR", b.dir, "RECURSIVE"); gone != nil {
+	if gone := b.once("DTKV.RMDIR", b.dir, "RECURSIVE"); gone != nil {
 		err = errors.Join(err, fmt.Errorf("%s is left behind: %w", b.dir, gone))
 	}
+	return err
+}
+
+// once sends one command on a connection of its own.
+func (b *bench) once(args ...string) error {
+	c, err := b.ask(b.addr)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	_, err = c.do(args...)
 	return err
 }
 
@@ -118,13 +126,21 @@ func (b *bench) configure(args []string) error {
 // key is the n-th of the keys.
 func (b *bench) key(n int) string { return fmt.Sprintf("%s.k%d", b.dir, n%b.keys) }
 
+// fillBytes is about how much one command writes before the loads.
+const fillBytes = 256 << 10
+
 // fill writes every key once, so that each read finds something.
-func (b *bench) fill(c *client) error {
+func (b *bench) fill(ctx context.Context) error {
 	if !slices.Contains(b.loads, "get") {
 		return nil
 	}
-	const piece = 100
-	for from := 0; from < b.keys; from += piece {
+	c, err := b.ask(b.addr)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	piece := max(1, fillBytes/(b.size+len(b.key(b.keys-1))))
+	for from := 0; from < b.keys && ctx.Err() == nil; from += piece {
 		args := []string{"MSET"}
 		for n := from; n < min(from+piece, b.keys); n++ {
 			args = append(args, b.key(n), b.value)
@@ -183,11 +199,11 @@ func (b *bench) measure(ctx context.Context, load string) benched {
 	began := time.Now()
 	for i := range b.clients {
 		clients.Go(func() {
-			w := &benchWorker{bench: b, load: load, next: i * 7919}
+			w := &benchWorker{bench: b, load: load, last: i * 7919} // a prime, so that they begin at different keys
 			defer w.end()
 			for ctx.Err() == nil {
 				since := time.Now()
-				answered, errs, err := w.once()
+				answered, errs, err := w.turn()
 				done.Add(int64(answered))
 				if err != nil {
 					failed.Add(int64(errs))

@@ -10,7 +10,7 @@ import (
 type benchWorker struct {
 	*bench
 	load string
-	next int // of the keys
+	last int // of the keys
 	c    *client
 	held string // its lock
 }
@@ -18,9 +18,9 @@ type benchWorker struct {
 // reconnectPause keeps a client that is not let in from asking without end.
 const reconnectPause = 50 * time.Millisecond
 
-// once sends the next requests and waits for their answers. It returns how many were answered well, how many were not, and one of
+// turn sends the next requests and waits for their answers. It returns how many were answered well, how many were not, and one of
 // the errors.
-func (w *benchWorker) once() (answered, failed int, err error) {
+func (w *benchWorker) turn() (answered, failed int, err error) {
 	if w.c == nil {
 		if w.c, err = w.ask(w.addr); err != nil {
 			time.Sleep(reconnectPause)
@@ -43,10 +43,10 @@ func (w *benchWorker) once() (answered, failed int, err error) {
 func (w *benchWorker) values() (answered, failed int, err error) {
 	commands := make([][]string, w.pipeline)
 	for i := range commands {
-		w.next++
-		commands[i] = []string{"GET", w.key(w.next)}
+		w.last++
+		commands[i] = []string{"GET", w.key(w.last)}
 		if w.load == "set" {
-			commands[i] = []string{"SET", w.key(w.next), w.value}
+			commands[i] = []string{"SET", w.key(w.last), w.value}
 		}
 	}
 	if err := w.c.sendAll(commands); err != nil {
@@ -70,7 +70,7 @@ func (w *benchWorker) values() (answered, failed int, err error) {
 // pair takes this client's own lock and gives it back.
 func (w *benchWorker) pair() (answered, failed int, err error) {
 	if w.held == "" {
-		w.held = w.dir + ".lock" + strconv.Itoa(w.next)
+		w.held = w.dir + ".lock" + strconv.Itoa(w.last)
 	}
 	if _, err := w.c.do("DTKV.LOCK", w.held, "10000"); err != nil {
 		return 0, 1, err
