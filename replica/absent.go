@@ -32,10 +32,10 @@ type absences struct {
 	of map[raft.ServerID]*absence
 }
 
-// absence is one member's, from its first failure to its next answer.
+// absence is one member's, from its first failure to its next answer, or to when nobody wants anything of it any more.
 type absence struct {
 	failures int           // of messages of replication
-	back     chan struct{} // closed when the member answers
+	back     chan struct{} // closed at its end
 }
 
 // note counts what became of a message: an answer to any ends an absence, only a failure of replication begins one.
@@ -45,8 +45,7 @@ func (a *absences) note(id raft.ServerID, replication bool, err error) {
 	away := a.of[id]
 	switch {
 	case err == nil && away != nil:
-		close(away.back)
-		delete(a.of, id)
+		a.end(id, away)
 	case err != nil && replication && away != nil:
 		away.failures++
 	case err != nil && replication:
@@ -62,24 +61,34 @@ func (a *absences) note(id raft.ServerID, replication bool, err error) {
 func (a *absences) await(id raft.ServerID, wanted func() bool) (waited bool, err error) {
 	a.mu.Lock()
 	away := a.of[id]
-	if away == nil || away.failures < absentAfter {
-		a.mu.Unlock()
+	absent := away != nil && away.failures >= absentAfter
+	a.mu.Unlock()
+	if !absent {
 		return false, nil
 	}
-	back := away.back
-	a.mu.Unlock()
 	look := time.NewTicker(absentLook)
 	defer look.Stop()
 	for wanted() {
 		select {
-		case <-back:
+		case <-away.back:
 			return true, nil
 		case <-a.ended:
 			return true, errAbsent
 		case <-look.C:
 		}
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.of[id] == away { // it is no member any more, or this node leads no more; should it again, it counts anew
+		a.end(id, away)
+	}
 	return true, errAbsent
+}
+
+// end lets those go who wait for a member. The caller holds mu.
+func (a *absences) end(id raft.ServerID, away *absence) {
+	close(away.back)
+	delete(a.of, id)
 }
 
 // errAbsent: the member did not answer for as long as the message was wanted, or has only just come back.

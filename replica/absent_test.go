@@ -71,6 +71,24 @@ func TestAbsences(t *testing.T) {
 			if !waited || !errors.Is(err, errAbsent) || time.Since(until) > absentLook {
 				t.Errorf("%v, %v, %v late", waited, err, time.Since(until))
 			}
+			if a.failures("b") != 0 {
+				t.Error("it is still remembered")
+			}
+		})
+	})
+	t.Run("nobody waits for an absence that another one has ended", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a, until := absent(nil), time.Now().Add(time.Minute)
+			done := make(chan error)
+			go func() { // of a later term
+				_, err := a.await("b", always)
+				done <- err
+			}()
+			synctest.Wait()
+			a.await("b", func() bool { return time.Now().Before(until) })
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
 		})
 	})
 	t.Run("and the end of the node", func(t *testing.T) {
