@@ -181,7 +181,7 @@ func TestAFutureMayBeWaitedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		c := f.client(Options{})
-		f.once("SET", fault{delay: 3 * time.Second})
+		f.once("SET", fault{delay: 2 * time.Second})
 		future := c.Async().Set(t.Context(), "k", []byte("v"), 0)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
