@@ -25,7 +25,7 @@ type fakeSession struct {
 	role             Role
 	parameters       []Parameter
 	statsReset       bool
-	saving, stopped  bool
+	saving           bool
 	synced           bool
 	replicas         int
 	asked            []string
@@ -70,7 +70,7 @@ func (s *fakeSession) PasswordRequired() bool { return s.needPassword }
 func (s *fakeSession) UnixMicro() int64       { return 1_700_000_000_000_042 }
 func (s *fakeSession) LastSave() int64        { return 1_700_000_000 }
 func (s *fakeSession) Save() (bool, error)    { begun := !s.saving; s.saving = true; return begun, nil }
-func (s *fakeSession) Shutdown() error        { s.stopped = true; return nil }
+func (s *fakeSession) Shutdown() error        { return nil }
 func (s *fakeSession) ResetStats()            { s.statsReset = true }
 func (s *fakeSession) Durable() (bool, int)   { return s.synced, s.replicas }
 
